@@ -44,6 +44,7 @@ class MemoryCable:
         self._arrived: deque[bytes] = deque()
 
     def send(self, packet: bytes) -> None:
+        """Hand a packet to the other end; it is lost if that end was closed."""
         if self.peer is not None:
             self.peer._arrive(packet)
 
@@ -54,12 +55,15 @@ class MemoryCable:
             self._arrived.append(packet)
 
     def receive(self) -> bytes | None:
+        """The oldest packet that waits here."""
         return self._arrived.popleft() if self._arrived else None
 
     def fileno(self) -> int:
+        """None: `on_packet` is how this end is served."""
         return -1
 
     def close(self) -> None:
+        """Disconnect both ends; idempotent."""
         if self.peer is not None:
             self.peer.peer = None
             self.peer = None

@@ -1,0 +1,126 @@
+"""Giving a network device addresses, routes and a state, in rtnetlink(7) without the `ip` program.
+
+A message is `nlmsghdr` (length u32, type u16, flags u16, sequence u32, port u32), a family header and attributes
+(length u16, type u16, value, padded to 4); numbers are in host byte order.
+
+The socket belongs to the network namespace of the thread that opened it and stays there, so a device opened inside a
+namespace can still be configured after the thread has left it.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Self
+
+_HEADER = struct.Struct("=IHHII")
+_ATTRIBUTE = struct.Struct("=HH")
+_IFINFO = struct.Struct("=BxHiII")
+"""ifinfomsg: family, device type, index, flags, mask of the flags to change."""
+_IFADDR = struct.Struct("=BBBBI")
+"""ifaddrmsg: family, prefix length, flags, scope, index."""
+_RTMSG = struct.Struct("=BBBBBBBBI")
+"""rtmsg: family, destination and source prefix length, tos, table, protocol, scope, kind, flags."""
+
+_NLMSG_ERROR = 2
+_RTM_NEWLINK, _RTM_NEWADDR, _RTM_NEWROUTE = 16, 20, 24
+_NLM_F_REQUEST, _NLM_F_ACK, _NLM_F_REPLACE, _NLM_F_CREATE = 0x1, 0x4, 0x100, 0x400
+_IFLA_MTU = 4
+_IFA_ADDRESS, _IFA_LOCAL = 1, 2
+_RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
+_IFF_UP = 1
+_IFA_F_NODAD = 0x02
+_RT_TABLE_MAIN, _RTPROT_BOOT, _RT_SCOPE_UNIVERSE, _RT_SCOPE_LINK = 254, 3, 0, 253
+
+
+def parse_prefix(text: str) -> tuple[int, bytes, int]:
+    """Family, packed address and prefix length of "10.9.0.1/24" or "fd00::1/64"; no length means all bits.
+
+    ValueError names the text.
+    """
+    address, _, length = text.partition("/")
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    bits = 128 if family == socket.AF_INET6 else 32
+    try:
+        packed = socket.inet_pton(family, address)
+        prefix = int(length) if length else bits
+    except (OSError, ValueError) as err:
+        raise ValueError(f"{text!r} is not an address with a prefix length, like 10.9.0.1/24 or fd00::1/64") from err
+    if not 0 <= prefix <= bits:
+        raise ValueError(f"{text!r} has a prefix length outside 0..{bits}")
+    return family, packed, prefix
+
+
+def _attribute(kind: int, value: bytes) -> bytes:
+    return _ATTRIBUTE.pack(4 + len(value), kind) + value + bytes(-len(value) % 4)
+
+
+class DeviceConfigurator:
+    """An rtnetlink socket in the network namespace current at its creation.
+
+    Each method is one acknowledged request; a refusal is the kernel's OSError.
+    """
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
+        self._sequence = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Idempotent."""
+        self._socket.close()
+
+    def index(self, name: str) -> int:
+        """Index of the device `name`; OSError ENODEV."""
+        import fcntl  # noqa: PLC0415 - absent outside Unix
+
+        request = struct.pack("16si20x", os.fsencode(name), 0)
+        answer: bytes = fcntl.ioctl(self._socket, 0x8933, request)  # SIOCGIFINDEX
+        return int(struct.unpack_from("i", answer, 16)[0])
+
+    def set_link(self, index: int, *, up: bool, mtu: int = 0) -> None:
+        """Switch a device on or off; `mtu` 0 leaves its MTU alone."""
+        body = _IFINFO.pack(0, 0, index, _IFF_UP if up else 0, _IFF_UP)
+        if mtu:
+            body += _attribute(_IFLA_MTU, struct.pack("=I", mtu))
+        self._request(_RTM_NEWLINK, 0, body)
+
+    def add_address(self, index: int, prefix: str) -> None:
+        """Give a device an address; IPv6 ones are usable at once, without duplicate address detection."""
+        family, address, length = parse_prefix(prefix)
+        flags = _IFA_F_NODAD if family == socket.AF_INET6 else 0
+        body = _IFADDR.pack(family, length, flags, _RT_SCOPE_UNIVERSE, index)
+        body += _attribute(_IFA_LOCAL, address) + _attribute(_IFA_ADDRESS, address)
+        self._request(_RTM_NEWADDR, _NLM_F_CREATE | _NLM_F_REPLACE, body)
+
+    def add_route(self, index: int, prefix: str, via: str | None = None) -> None:
+        """Route a prefix to a device, through the router `via` or on-link."""
+        family, network, length = parse_prefix(prefix)
+        scope = _RT_SCOPE_UNIVERSE if via or family == socket.AF_INET6 else _RT_SCOPE_LINK
+        body = _RTMSG.pack(family, length, 0, 0, _RT_TABLE_MAIN, _RTPROT_BOOT, scope, 1, 0)
+        body += _attribute(_RTA_DST, network) + _attribute(_RTA_OIF, struct.pack("=I", index))
+        if via:
+            body += _attribute(_RTA_GATEWAY, socket.inet_pton(family, via))
+        self._request(_RTM_NEWROUTE, _NLM_F_CREATE | _NLM_F_REPLACE, body)
+
+    def _request(self, kind: int, flags: int, body: bytes) -> None:
+        self._sequence += 1
+        flags |= _NLM_F_REQUEST | _NLM_F_ACK
+        self._socket.send(_HEADER.pack(_HEADER.size + len(body), kind, flags, self._sequence, 0) + body)
+        while True:
+            answer = self._socket.recv(65536)
+            _, answered, _, sequence, _ = _HEADER.unpack_from(answer)
+            if answered == _NLMSG_ERROR and sequence == self._sequence:
+                break
+        (errno,) = struct.unpack_from("=i", answer, _HEADER.size)
+        if errno:
+            raise OSError(-errno, os.strerror(-errno))
