@@ -27,6 +27,8 @@ class Route(Value):
     """MTU of that interface, bytes of IP packet."""
     path_mtu: int
     """Learned path MTU, at most `mtu`."""
+    path_mtu_locked: bool = False
+    """The path reported an MTU below the host's minimum, so discovery is off for it: packets go without DF."""
 
 
 class Outbound(Value):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 else:
 
     def dataclass_transform(**_options: object) -> Callable[[type], type]:
+        """Stand in for typing's, which only type checkers look at."""
         return lambda cls: cls
 
 
@@ -30,6 +31,7 @@ class ValueType(type):
     """Turns the annotated names of a class body into slots, and keeps their defaults aside."""
 
     def __new__(mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> ValueType:
+        """Make a class of values."""
         own = tuple(
             field for field, text in namespace.get("__annotations__", {}).items() if not text.startswith("ClassVar")
         )
@@ -57,7 +59,7 @@ class Value(metaclass=ValueType):
         if len(positional) > len(fields):
             raise TypeError(f"{type(self).__name__} takes {len(fields)} fields, got {len(positional)}")
         store = object.__setattr__
-        for field, content in zip(fields, positional):
+        for field, content in zip(fields, positional, strict=False):
             store(self, field, content)
         if named or len(positional) < len(fields):
             self._store_named(fields[len(positional) :], named)
