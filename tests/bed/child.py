@@ -1,0 +1,101 @@
+"""Running a function in a forked process, possibly as somebody else."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pickle
+import traceback
+import warnings
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+_CAPABILITY_VERSION_3 = 0x20080522
+NOBODY = 65534
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Who somebody is. `capable`: has every capability."""
+
+    uid: int = NOBODY
+    gid: int = NOBODY
+    groups: tuple[int, ...] = field(default=())
+    capable: bool = False
+
+
+class FailedInChild(AssertionError):
+    """The function failed in the child; the text is its traceback."""
+
+
+def _drop_capabilities() -> None:
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    nothing = (ctypes.c_uint32 * 6)()
+    if ctypes.CDLL(None, use_errno=True).capset(header, nothing) != 0:
+        raise OSError(ctypes.get_errno(), "capset")
+
+
+def can_change_user() -> bool:
+    """Whether this process may become any user: not so in a user namespace with a single id."""
+    with open("/proc/self/uid_map") as mapping:
+        return os.geteuid() == 0 and sum(int(line.split()[2]) for line in mapping) > NOBODY
+
+
+def become(who: Credentials) -> None:
+    """Change this process for good. With only one user id at hand, at least the capabilities go."""
+    if can_change_user():
+        os.setgroups(who.groups)
+        os.setresgid(who.gid, who.gid, who.gid)
+        if not who.capable:
+            os.setresuid(who.uid, who.uid, who.uid)
+    if not who.capable:
+        _drop_capabilities()
+
+
+def fork() -> int:
+    """fork(2); the warning about other threads is no concern of a child that only makes system calls."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
+
+
+def in_child(function: Callable[[], T], who: Credentials | None = None) -> T:
+    """The function's result, computed in a forked process; its exception if it is an OSError."""
+    reader, writer = os.pipe()
+    pid = fork()
+    if pid == 0:
+        os.close(reader)
+        _report(writer, function, who)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        answer = pipe.read()
+    os.waitpid(pid, 0)
+    return _unwrap(answer)
+
+
+def _report(writer: int, function: Callable[[], object], who: Credentials | None) -> NoReturn:
+    try:
+        if who is not None:
+            become(who)
+        answer = "result", function()
+    except OSError as err:
+        answer = "error", err
+    except BaseException:
+        answer = "failed", traceback.format_exc()
+    with os.fdopen(writer, "wb") as pipe:
+        pickle.dump(answer, pipe)
+    os._exit(0)
+
+
+def _unwrap(answer: bytes) -> Any:
+    outcome, content = pickle.loads(answer) if answer else ("failed", "the child died without an answer")
+    if outcome == "failed":
+        raise FailedInChild(content)
+    if outcome == "error":
+        raise content
+    return content

@@ -1,0 +1,1 @@
+"""What a ping socket does, rule by rule; one suite for every kind of socket."""

@@ -1,0 +1,74 @@
+"""Every test with a `bed` runs once for each kind of socket, in a network namespace of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bed.kinds import KINDS, NEEDS_NAMESPACE
+from bed.namespace import NoNamespace, entered
+from sockets.deviations import DEVIATIONS, NOT_APPLICABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bed.bed import Bed
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "host" in metafunc.fixturenames:
+        kinds = metafunc.config.getoption("--kinds").split(",")
+        unknown = set(kinds) - set(KINDS)
+        if unknown:
+            raise pytest.UsageError(f"--kinds names {sorted(unknown)}; there are {sorted(KINDS)}")
+        metafunc.parametrize("host", kinds, indirect=True, scope="package")
+
+
+def rule_names(item: pytest.Function, kind: str) -> tuple[str, str]:
+    """The rule with its row, and without."""
+    rule = item.originalname.removeprefix("test_")
+    row = "-".join(part for part in item.callspec.id.split("-") if part != kind)
+    return f"{rule}[{row}]", rule
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if isinstance(item, pytest.Function) and hasattr(item, "callspec") and "host" in item.callspec.params:
+            _mark_deviations(item, item.callspec.params["host"])
+
+
+def _mark_deviations(item: pytest.Function, kind: str) -> None:
+    for rule in rule_names(item, kind):
+        if reason := NOT_APPLICABLE.get((kind, rule)):
+            item.add_marker(pytest.mark.skip(reason=reason))
+        if reason := DEVIATIONS.get((kind, rule)):
+            item.add_marker(pytest.mark.xfail(strict=True, reason=reason))
+
+
+@pytest.fixture(scope="package")
+def namespace() -> Iterator[None]:
+    try:
+        with entered():
+            yield
+    except NoNamespace as err:
+        pytest.skip(str(err))
+
+
+@pytest.fixture(scope="package")
+def host(request: pytest.FixtureRequest) -> Iterator[Bed]:
+    """The host under test; one for all tests of a kind."""
+    if request.param in NEEDS_NAMESPACE:
+        request.getfixturevalue("namespace")
+    try:
+        bed = KINDS[request.param]()
+    except ImportError as err:
+        pytest.skip(f"there is no socket of kind {request.param} yet: {err}")
+    yield bed
+    bed.close()
+
+
+@pytest.fixture
+def bed(host: Bed) -> Iterator[Bed]:
+    yield host
+    host.reset()
