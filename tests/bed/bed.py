@@ -28,7 +28,8 @@ from bed.packets import Seen, parse
 from pingsock.wire import linux
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
+    from contextlib import AbstractContextManager
 
     from bed.child import Credentials
     from bed.subject import Subject
@@ -130,6 +131,10 @@ class Bed(abc.ABC):
         """The text of /proc/net/icmp or icmp6."""
 
     @abc.abstractmethod
+    def idents_taken(self, spare: Collection[int]) -> AbstractContextManager[None]:
+        """All idents but these are held by other sockets, each shareable, for a while."""
+
+    @abc.abstractmethod
     def close(self) -> None:
         """Take the host away."""
 
@@ -156,6 +161,10 @@ class Bed(abc.ABC):
         if recverr:
             self.set_recverr(sock)
         return sock
+
+    def close_last(self) -> None:
+        """Close the socket opened last."""
+        self._opened.pop().close()
 
     def set_recverr(self, sock: Subject) -> None:
         ip = family_of(sock.family)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import pickle
+import resource
 import traceback
 import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 T = TypeVar("T")
 
@@ -99,3 +101,42 @@ def _unwrap(answer: bytes) -> Any:
     if outcome == "error":
         raise content
     return content
+
+
+@contextlib.contextmanager
+def holding(make: Callable[[], object]) -> Iterator[None]:
+    """A child holds what `make` returned, until the block ends."""
+    ready_reader, ready_writer = os.pipe()
+    end_reader, end_writer = os.pipe()
+    pid = fork()
+    if pid == 0:
+        os.close(end_writer)
+        _hold(make, ready_writer, end_reader)
+    os.close(ready_writer)
+    os.close(end_reader)
+    ready = os.read(ready_reader, 1)
+    os.close(ready_reader)
+    try:
+        if not ready:
+            raise FailedInChild("the child could not get what it should hold")
+        yield
+    finally:
+        os.close(end_writer)
+        os.waitpid(pid, 0)
+
+
+def _hold(make: Callable[[], object], ready: int, end: int) -> NoReturn:
+    try:
+        held = make()
+        os.write(ready, b"!")
+        os.read(end, 1)
+        del held
+    except BaseException:
+        traceback.print_exc()
+    os._exit(0)
+
+
+def allow_descriptors(count: int) -> None:
+    """Raise this process's limit of open descriptors as far as `count`; OSError or ValueError if it may not."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count), hard))

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import socket
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bed.bed import Bed, errno_of
-from bed.child import Credentials, in_child
+from bed.child import Credentials, allow_descriptors, holding, in_child
 from bed.families import LINK_LOCAL, V4, V6, Family
 from bed.namespace import run_ip
 from bed.subject import KernelSubject, Subject
 from pingsock.link.tun import TunDevice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
 T = TypeVar("T")
+
+SOCKETS_PER_CHILD = 3000
+"""Fits the limit of descriptors an ordinary process may raise its own to."""
 
 ADDRESSES = {
     "ps0": ("10.9.0.1/24", "10.9.0.3/24", "2001:db8:9::1/64", "2001:db8:9::3/64", f"{LINK_LOCAL['ps0']}/64"),
@@ -128,6 +132,23 @@ class KernelBed(NetworkBed):
     def may_open(self, ip: Family, group_range: tuple[int, int], who: Credentials) -> int:
         with self.sysctl("ipv4.ping_group_range", "{} {}".format(*group_range)):
             return in_child(lambda: errno_of(self._open_and_close, ip), who)
+
+    @contextlib.contextmanager
+    def idents_taken(self, spare: Collection[int]) -> Iterator[None]:
+        wanted = sorted(set(range(1, 65536)) - set(spare))
+        with contextlib.ExitStack() as stack:
+            for at in range(0, len(wanted), SOCKETS_PER_CHILD):
+                stack.enter_context(holding(partial(self._bind_all, wanted[at : at + SOCKETS_PER_CHILD])))
+            yield
+
+    @staticmethod
+    def _bind_all(idents: list[int]) -> list[Subject]:
+        allow_descriptors(len(idents) + 1000)
+        holders: list[Subject] = [KernelSubject(V4) for _ in idents]
+        for sock, number in zip(holders, idents, strict=True):
+            with contextlib.suppress(OSError):  # one of the bed's own holds it already
+                sock.bind(V4.name_of(V4.any, number))
+        return holders
 
     def _open_and_close(self, ip: Family) -> None:
         self.open(ip).close()

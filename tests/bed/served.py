@@ -5,6 +5,7 @@ The only place that knows how a server and its sockets are made.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,7 +18,7 @@ from pingsock.service.embedded import EmbeddedServer
 from pingsock.sockets.served import ServedPingSocket
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Iterator
 
     from bed.subject import Subject
 
@@ -53,6 +54,16 @@ class ServedBed(Bed):
             except OSError as err:
                 return err.errno or errno.EIO
             return 0
+
+    @contextlib.contextmanager
+    def idents_taken(self, spare: Collection[int]) -> Iterator[None]:
+        holders = [self.open(V4) for _ in range(1, 65536 - len(spare))]
+        for sock, number in zip(holders, sorted(set(range(1, 65536)) - set(spare)), strict=False):
+            with contextlib.suppress(OSError):  # one of the bed's own holds it already
+                sock.bind(V4.name_of(V4.any, number))
+        yield
+        for sock in holders:
+            sock.close()
 
     def proc_net(self, ip: Family) -> str:
         return self.server.proc_net_icmp() if ip is V4 else self.server.proc_net_icmp6()
