@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-DEADLINE = 5.0
+DEADLINE = 3.0
 """Seconds after which something that must happen has not happened."""
 INTERFACES = ("ps0", "ps1")
 WRONG = 0xBAD0

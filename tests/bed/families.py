@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pingsock.wire import linux
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Family:
     """Numbers and addresses of one address family."""
 
@@ -63,6 +63,8 @@ class Family:
 
     def __str__(self) -> str:
         return self.name
+
+    __repr__ = __str__
 
     def pack(self, address: str) -> bytes:
         return socket.inet_pton(self.af, address)
