@@ -17,7 +17,7 @@ Exit status: 0 if a kind can be opened, 1 if none can, 2 for a mistake on the co
 """
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str], _called: str = "doctor") -> int:
     """Run the subcommand; the exit status."""
     if "-h" in arguments or "--help" in arguments:
         sys.stdout.write(USAGE)
