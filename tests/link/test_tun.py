@@ -10,8 +10,8 @@ import threading
 import pytest
 from private_network import private_network
 
+from pingsock.link.prefixes import parse_prefix
 from pingsock.link.tun import TunDevice
-from pingsock.link.tun_config import parse_prefix
 
 __all__ = ["private_network"]
 pytestmark = pytest.mark.usefixtures("private_network")

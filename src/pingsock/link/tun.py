@@ -46,7 +46,7 @@ class TunDevice:
             self._fail("open", err)
 
     def _open(self) -> None:
-        import fcntl  # noqa: PLC0415 - absent outside Unix
+        import fcntl
 
         encoded = os.fsencode(self.name)
         if len(encoded) >= _NAME_SIZE:

@@ -13,6 +13,8 @@ import os
 import socket
 import struct
 
+from pingsock.link.prefixes import parse_prefix
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Self
@@ -35,24 +37,6 @@ _RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
 _IFF_UP = 1
 _IFA_F_NODAD = 0x02
 _RT_TABLE_MAIN, _RTPROT_BOOT, _RT_SCOPE_UNIVERSE, _RT_SCOPE_LINK = 254, 3, 0, 253
-
-
-def parse_prefix(text: str) -> tuple[int, bytes, int]:
-    """Family, packed address and prefix length of "10.9.0.1/24" or "fd00::1/64"; no length means all bits.
-
-    ValueError names the text.
-    """
-    address, _, length = text.partition("/")
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    bits = 128 if family == socket.AF_INET6 else 32
-    try:
-        packed = socket.inet_pton(family, address)
-        prefix = int(length) if length else bits
-    except (OSError, ValueError) as err:
-        raise ValueError(f"{text!r} is not an address with a prefix length, like 10.9.0.1/24 or fd00::1/64") from err
-    if not 0 <= prefix <= bits:
-        raise ValueError(f"{text!r} has a prefix length outside 0..{bits}")
-    return family, packed, prefix
 
 
 def _attribute(kind: int, value: bytes) -> bytes:
@@ -81,7 +65,7 @@ class DeviceConfigurator:
 
     def index(self, name: str) -> int:
         """Index of the device `name`; OSError ENODEV."""
-        import fcntl  # noqa: PLC0415 - absent outside Unix
+        import fcntl
 
         request = struct.pack("16si20x", os.fsencode(name), 0)
         answer: bytes = fcntl.ioctl(self._socket, 0x8933, request)  # SIOCGIFINDEX

@@ -1,0 +1,442 @@
+"""An IP host in user space: what the ping-socket stack lives on where there is no kernel below it.
+
+A `HostLink` has interfaces on layer-3 cables, addresses, routes and settings of its own, checks what arrives as
+Linux' IP layer does, answers echo requests, and is the `Network` of a stack. The pieces:
+
+    cables -> HostInput -> Reassembler -> EchoResponder, receiver (the stack)
+    stack -> Router -> HostOutput -> cables, or back to ourselves
+
+Packets to ourselves, and those that arrive while one is being sent, wait in a queue until the sending is done; then
+they are dealt with in order, before `transmit` returns. So a stack is never entered twice at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections import deque
+from random import SystemRandom
+from threading import RLock
+
+from pingsock.link import prefixes
+from pingsock.link.echo_responder import EchoResponder
+from pingsock.link.fragments import Reassembler
+from pingsock.link.host_input import HostInput, check_extension_headers_untrusted
+from pingsock.link.host_output import HostOutput
+from pingsock.link.host_sysctls import HostSysctls
+from pingsock.link.interfaces import LOOPBACK, Interfaces
+from pingsock.link.path_mtu import PathMtuCache
+from pingsock.link.prefixes import os_error, parse_address, parse_prefix
+from pingsock.link.routing import ROUTE_ERRNO, Query, RouteEntry, Router
+from pingsock.wire.errors import BadPacket
+from pingsock.wire.linux import (
+    AF_INET,
+    AF_INET6,
+    IPPROTO_ICMP,
+    IPPROTO_ICMPV6,
+    SOF_TIMESTAMPING_TX_SCHED,
+    SOF_TIMESTAMPING_TX_SOFTWARE,
+)
+from pingsock.wire.transit import BROADCAST, LOCAL, MULTICAST
+from pingsock.wire.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from contextlib import AbstractContextManager
+    from random import Random
+    from typing import Protocol
+
+    from pingsock.link.cable import Cable
+    from pingsock.link.interfaces import Interface
+    from pingsock.link.routing import Hop
+    from pingsock.wire.transit import Outbound, Route
+
+    class Receiver(Protocol):
+        """As `stack.network.Receiver`, which a link must not import."""
+
+        def deliver_untrusted(self, packet: bytes, interface: int, stamp: int, fragment_size: int = 0) -> None:
+            """A packet arrived."""
+
+        def transmitted(self, stamp_key: int, stamp: int, scheduled: bool, packet: bytes) -> None:
+            """A packet left."""
+
+
+PACKETS_PER_CALL = 256
+"""What `receive` reads at most before it gives others a turn."""
+SMALLEST_MTU = 68
+_MILLISECONDS_PER_DAY = 86_400_000
+
+
+class _Arrival(Value):
+    packet: bytes
+    interface: int
+    stamp: int
+    looped: bool
+
+
+class HostLink:
+    """One host.
+
+    `realtime_ns` gives stamps, `monotonic` times everything else, `random` makes packet identifiers. `lock` is taken
+    around what arrives by `receive`, `run` or from the far end of a memory cable, perhaps in another thread; all else
+    is called by whoever holds it. Hosts on the two ends of one memory cable must share it.
+
+    `dropped` counts the packets that were not for us or not right, `last_drop` says why the last one was.
+    """
+
+    def __init__(
+        self,
+        *,
+        realtime_ns: Callable[[], int] = time.time_ns,
+        monotonic: Callable[[], float] = time.monotonic,
+        random: Random | None = None,
+        lock: AbstractContextManager[object] | None = None,
+    ) -> None:
+        self.dropped = 0
+        self.last_drop = ""
+        self._realtime_ns = realtime_ns
+        self._monotonic = monotonic
+        self._lock = lock if lock is not None else RLock()
+        self._receiver: Receiver | None = None
+        self._interfaces = Interfaces()
+        self._sysctls = HostSysctls()
+        self._path_mtus = PathMtuCache(monotonic)
+        self._router = Router(self._interfaces, self._path_mtus)
+        self._input = HostInput(self._interfaces, self._sysctls, self._milliseconds)
+        self._output = HostOutput(self._interfaces, self._sysctls, self._milliseconds, random or SystemRandom())
+        self._responder = EchoResponder(self._interfaces, self._router, self._sysctls, self._milliseconds)
+        self._reassembler = Reassembler()
+        self._arrived: deque[_Arrival] = deque()
+        self._busy = False
+
+    def _milliseconds(self) -> int:
+        return self._realtime_ns() // 1_000_000 % _MILLISECONDS_PER_DAY
+
+    # What the host is.
+
+    def add_interface(self, name: str, cable: Cable, addresses: Iterable[str] = (), mtu: int = 1500) -> int:
+        """Plug a cable in; the new interface's index. Addresses are texts like "10.9.0.1/24".
+
+        OSError EEXIST: the name is taken; EINVAL: the MTU is not 68..65535. ValueError: a bad address.
+        """
+        _check_mtu(mtu)
+        for address in (addresses := list(addresses)):
+            parse_prefix(address)
+        interface = self._interfaces.add(name, cable, mtu)
+        for address in addresses:
+            self.add_address(interface.index, address)
+        if hasattr(cable, "on_packet"):
+            cable.on_packet = lambda packet: self._receive_from(interface, packet)
+        return interface.index
+
+    def remove_interface(self, interface: int | str) -> None:
+        """Pull a cable out and close it; its addresses and routes go too. ENODEV."""
+        removed = self._interfaces.remove(self._interface(interface).index)
+        self._router.table.remove(lambda entry: entry.interface == removed.index)
+        if removed.cable is not None:
+            removed.cable.close()
+
+    def add_address(self, interface: int | str, prefix: str) -> None:
+        """Give an interface an address; its subnet is then reached through it. ENODEV, EEXIST, ValueError."""
+        index = self._interface(interface).index
+        self._router.add_connected(self._interfaces.add_address(index, prefix), index)
+
+    def remove_address(self, interface: int | str, prefix: str) -> None:
+        """Take an address away, with the route to its subnet if no other there needs it. EADDRNOTAVAIL, ENODEV."""
+        owner = self._interface(interface)
+        entry = self._interfaces.remove_address(owner.index, prefix)
+        if not any(other.covers(entry.address) and other.length == entry.length for other in owner.addresses):
+            connected = RouteEntry(entry.family, entry.address, entry.length, owner.index)
+            self._router.table.remove(lambda known: known == connected)
+
+    def set_mtu(self, interface: int | str, mtu: int) -> None:
+        """Change an interface's MTU, bytes of IP packet; counts at once. ENODEV, EINVAL."""
+        _check_mtu(mtu)
+        self._interface(interface).mtu = mtu
+
+    def add_route(
+        self,
+        prefix: str,
+        via: str | None = None,
+        interface: int | str = 0,
+        *,
+        source: str | None = None,
+        kind: str = "unicast",
+        mark: int = 0,
+    ) -> None:
+        """Add a route to a prefix such as "192.0.2.0/24" or "default".
+
+        `via` is a router, without which the prefix is on-link; `interface` follows from it if it is not given. `kind`
+        is a key of `routing.ROUTE_ERRNO`. `source` is the source address to prefer. With a `mark` the route is for
+        packets with that mark only. ENETUNREACH: the router is not on-link; ENODEV, ValueError.
+        """
+        family, network, length = parse_prefix(_explicit(prefix, via or source))
+        if kind not in ROUTE_ERRNO:
+            raise ValueError(f"a route is one of {', '.join(ROUTE_ERRNO)}, not {kind!r}")
+        router = parse_address(via) if via else b""
+        index = 0
+        if kind == "unicast":
+            index = self._interface(interface).index if interface else self._interface_towards(family, router)
+        preferred = parse_address(source) if source else b""
+        self._router.table.add(RouteEntry(family, network, length, index, router, preferred, kind, mark))
+
+    def remove_route(self, prefix: str, via: str | None = None) -> None:
+        """Remove all routes to exactly this prefix, or those by one router; ESRCH if there are none."""
+        family, network, length = parse_prefix(_explicit(prefix, via))
+        router = parse_address(via) if via else b""
+
+        def unwanted(entry: RouteEntry) -> bool:
+            same = entry.family == family and entry.length == length
+            return (
+                same and entry.via in (router or entry.via,) and prefixes.common_bits(entry.network, network) >= length
+            )
+
+        if not self._router.table.remove(unwanted):
+            raise os_error(errno.ESRCH)
+
+    def set_sysctl(self, name: str, value: int | str) -> None:
+        """Change a setting; KeyError if there is none of that name, OSError EINVAL if the value is no number."""
+        self._sysctls[name] = value
+
+    def _interface(self, interface: int | str) -> Interface:
+        return self._interfaces.named(interface) if isinstance(interface, str) else self._interfaces[interface]
+
+    def _interface_towards(self, family: int, router: bytes) -> int:
+        if not router:
+            raise os_error(errno.ENODEV)
+        return self._router.hop(Query(family, router, dont_route=True)).interface
+
+    # What a stack asks; see `stack.network.Network`.
+
+    def route(
+        self,
+        family: int,
+        destination: bytes,
+        *,
+        source: bytes = b"",
+        interface: int = 0,
+        traffic_class: int = 0,
+        mark: int = 0,
+        dont_route: bool = False,
+    ) -> Route:
+        """As `stack.network.Network.route`; the traffic class does not influence it."""
+        source = source if any(source) else b""
+        return self._router.route(Query(family, destination, source, interface, mark, dont_route))
+
+    def address_kind(self, family: int, address: bytes, interface: int = 0) -> int:
+        """As `stack.network.Network.address_kind`."""
+        return self._interfaces.kind(address, interface)
+
+    def interface_index(self, name: str) -> int:
+        """Index of an interface; ENODEV."""
+        return self._interfaces.named(name).index
+
+    def interface_name(self, index: int) -> str:
+        """Name of an interface; ENODEV."""
+        return self._interfaces[index].name
+
+    def interface_address(self, family: int, interface: int) -> bytes:
+        """The first address of that family on an interface, b"" if it has none; ENODEV."""
+        return self._interfaces[interface].first_address(family)
+
+    def interface_with(self, family: int, address: bytes) -> int:
+        """Index of the interface that has an address, 0 if none has."""
+        return next(iter(self._interfaces.owners(address)), 0)
+
+    def join_group(self, family: int, group: bytes, interface: int) -> None:
+        """Let packets to a group arrive; counted. EINVAL if it is none, ENODEV."""
+        self._interfaces.join(group, interface)
+
+    def leave_group(self, family: int, group: bytes, interface: int) -> None:
+        """Undo one `join_group`; EADDRNOTAVAIL if there was none, ENODEV."""
+        self._interfaces.leave(group, interface)
+
+    def learn_path_mtu(self, family: int, destination: bytes, mtu: int) -> None:
+        """Believe a report of a path MTU, within the rules of `PathMtuCache.learn`."""
+        try:
+            device_mtu = self._interfaces[self._router.hop(Query(family, destination)).interface].mtu
+        except OSError:
+            return
+        room = "ipv4" if family == AF_INET else "ipv6"
+        lifetime = self._sysctls[f"{room}.route.mtu_expires"]
+        self._path_mtus.learn(destination, mtu, device_mtu, self._sysctls["ipv4.route.min_pmtu"], lifetime)
+
+    def sysctl(self, name: str) -> int:
+        """A setting by its name below `net`; KeyError if there is none."""
+        return self._sysctls[name]
+
+    def transmit(self, packet: Outbound) -> None:
+        """Send a message; what it causes on this very host has happened when this returns.
+
+        EMSGSIZE: too large, and not to be fragmented. ENOBUFS, EIO: as the cable says. Route errors as for `route`.
+        """
+        hop = self._router.hop(_query(packet))
+        out = self._interfaces[hop.interface]
+        pieces = self._output.pack(packet, out.mtu)
+        outermost, self._busy = not self._busy, True
+        try:
+            self._stamp(packet, pieces[0], SOF_TIMESTAMPING_TX_SCHED)
+            for piece in pieces:
+                self._put(packet, piece, hop, out)
+        finally:
+            if outermost:
+                self._busy = False
+                self._drain()
+
+    def _put(self, packet: Outbound, piece: bytes, hop: Hop, out: Interface) -> None:
+        """Send one IP packet out, back to ourselves, or both."""
+        stamp = self._realtime_ns()
+        if hop.kind == LOCAL:
+            self._arrive(piece, self._arrival_interface(packet), looped=True)
+        elif out.cable is None:
+            self._arrive(piece, LOOPBACK, looped=True)
+        else:
+            if self._reaches_us_too(packet, hop, out):
+                self._arrive(piece, out.index, looped=True)
+            if _leaves_host(packet, hop):
+                out.cable.send(piece)
+        self._stamp(packet, piece, SOF_TIMESTAMPING_TX_SOFTWARE, stamp)
+
+    def _arrival_interface(self, packet: Outbound) -> int:
+        """By which interface a packet to ourselves arrives: `lo` for IPv4, the one that has the address for IPv6."""
+        if packet.family == AF_INET:
+            return LOOPBACK
+        return packet.interface or self.interface_with(AF_INET6, packet.destination) or LOOPBACK
+
+    def _reaches_us_too(self, packet: Outbound, hop: Hop, out: Interface) -> bool:
+        if hop.kind == MULTICAST:
+            return packet.multicast_loop and out.has_joined(packet.destination)
+        return hop.kind == BROADCAST
+
+    def _stamp(self, packet: Outbound, piece: bytes, flag: int, stamp: int = 0) -> None:
+        """Tell of a transmit time, of the first fragment only."""
+        scheduled = flag == SOF_TIMESTAMPING_TX_SCHED
+        if packet.stamp_flags & flag and self._receiver is not None and _is_first(piece):
+            self._receiver.transmitted(packet.stamp_key, stamp or self._realtime_ns(), scheduled, piece)
+
+    # What a driver calls.
+
+    def attach(self, receiver: Receiver) -> None:
+        """Hand all that arrives to `receiver` from now on."""
+        self._receiver = receiver
+
+    def filenos(self) -> list[int]:
+        """Descriptors to poll for reading, each to be given to `receive`."""
+        cables = [interface.cable for interface in self._interfaces if interface.cable is not None]
+        return [number for cable in cables if (number := cable.fileno()) >= 0]
+
+    def receive(self, fileno: int) -> None:
+        """Deal with what waits behind a descriptor, at most 256 packets of it; OSError only if its device fails."""
+        for interface in self._interfaces:
+            if interface.cable is not None and interface.cable.fileno() == fileno:
+                self._receive_all(interface, interface.cable)
+                return
+
+    def _receive_all(self, interface: Interface, cable: Cable) -> None:
+        for _ in range(PACKETS_PER_CALL):
+            packet = cable.receive()
+            if packet is None:
+                return
+            self._receive_from(interface, packet)
+
+    def next_event(self) -> float | None:
+        """When `run` wants to be called, monotonic seconds; None: not until something arrives."""
+        return self._reassembler.next_expiry()
+
+    def run(self, now: float) -> None:
+        """Forget packets of which the rest never came."""
+        with self._lock:
+            self._reassembler.expire(now)
+
+    def close(self) -> None:
+        """Close all cables; idempotent."""
+        for interface in self._interfaces:
+            if interface.cable is not None:
+                interface.cable.close()
+
+    # The way in.
+
+    def _receive_from(self, interface: Interface, packet: bytes) -> None:
+        with self._lock:
+            self._arrive(packet, interface.index, looped=False)
+            if not self._busy:
+                self._drain()
+
+    def _arrive(self, packet: bytes, interface: int, looped: bool) -> None:
+        self._arrived.append(_Arrival(packet, interface, self._realtime_ns(), looped))
+
+    def _drain(self) -> None:
+        self._busy = True
+        try:
+            while self._arrived:
+                self._take(self._arrived.popleft())
+        finally:
+            self._busy = False
+
+    def _take(self, arrival: _Arrival) -> None:
+        try:
+            packet = self._input.accept_untrusted(arrival.packet, arrival.interface, arrival.looped)
+            whole = self._reassembler.add_untrusted(packet, self._monotonic())
+            if whole is not None:
+                self._deliver_untrusted(*whole, arrival)
+        except BadPacket as err:
+            self.dropped += 1
+            self.last_drop = str(err)
+
+    def _deliver_untrusted(self, packet: bytes, fragment_size: int, arrival: _Arrival) -> None:
+        offset = _message_offset_untrusted(packet)
+        self._answer_untrusted(packet, offset, arrival.interface)
+        if self._receiver is not None:
+            self._receiver.deliver_untrusted(packet, arrival.interface, arrival.stamp, fragment_size)
+
+    def _answer_untrusted(self, packet: bytes, offset: int, interface: int) -> None:
+        try:
+            reply = self._responder.answer_untrusted(packet, offset, interface)
+            if reply is not None:
+                self.transmit(reply)
+        except OSError as err:
+            self.dropped += 1
+            self.last_drop = f"the reply could not be sent: {err}"
+
+
+def _check_mtu(mtu: int) -> None:
+    if not SMALLEST_MTU <= mtu <= 0xFFFF:
+        raise OSError(errno.EINVAL, f"an MTU is {SMALLEST_MTU} to 65535 bytes, not {mtu}")
+
+
+def _explicit(prefix: str, hint: str | None) -> str:
+    """The prefix that "default" stands for; of IPv6 if the hint is such an address."""
+    if prefix != "default":
+        return prefix
+    return "::/0" if ":" in (hint or "") else "0.0.0.0/0"
+
+
+def _query(packet: Outbound) -> Query:
+    source = packet.source if any(packet.source) else b""
+    return Query(packet.family, packet.destination, source, packet.interface, packet.mark, packet.dont_route)
+
+
+def _leaves_host(packet: Outbound, hop: Hop) -> bool:
+    if hop.kind != MULTICAST:
+        return True
+    is_interface_local = packet.family == AF_INET6 and packet.destination[1] & 0xF <= 1
+    return packet.hop_limit > 0 and not is_interface_local
+
+
+def _is_first(piece: bytes) -> bool:
+    if piece[0] >> 4 == 4:
+        return not int.from_bytes(piece[6:8], "big") & 0x1FFF
+    return piece[6] != 44 or not int.from_bytes(piece[42:44], "big") & 0xFFF8
+
+
+def _message_offset_untrusted(packet: bytes) -> int:
+    """Where the ICMP message of a whole packet begins; BadPacket if it carries something else."""
+    if packet[0] >> 4 == 4:
+        protocol, needed, offset = packet[9], IPPROTO_ICMP, (packet[0] & 0xF) * 4
+    else:
+        upper = check_extension_headers_untrusted(packet)
+        protocol, needed, offset = upper.protocol, IPPROTO_ICMPV6, upper.offset
+    if protocol != needed:
+        raise BadPacket(f"protocol {protocol} is not ICMP")
+    return offset
