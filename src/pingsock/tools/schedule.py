@@ -1,0 +1,107 @@
+"""When a ping sends and when it ends, as iputils decides it. No clock in here: `now` is an argument.
+
+All times are nanoseconds on the monotonic clock.
+
+Some facts about iputils' rules
+-------------------------------
+
+* `-c N` alone: N probes are sent; it ends when N replies and errors have come, or after a last wait that is chosen when
+  the last probe has left: the linger time if nothing was ever received, else twice the longest round trip, at least
+  one interval.
+* `-w S`: it ends after S seconds, whatever was heard, and at once with any ICMP error. With `-c N` it goes on sending
+  until N replies have come. Probes this host refused to send end it neither way, as the refusal may pass.
+* Interval 0: the next probe leaves as soon as all were answered, or 10 ms after the last one.
+
+What this means here
+--------------------
+
+The next sending time is the last one plus the interval, not "now plus the interval", so a second stays a second
+however long a wake-up takes. After a delay of more than one interval nothing is made up for.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pingsock.tools.statistics import Tally
+
+NEVER = 2**63 - 1
+MILLISECOND = 1_000_000
+_PAUSE = 10 * MILLISECOND
+"""Between probes with interval 0 and no reply, and before sending is tried again on a full buffer."""
+_LONGEST_PAUSE = 500 * MILLISECOND
+
+
+class Schedule:
+    """Sending times and the end of one ping.
+
+    `count` 0 is no limit, `deadline` 0 none; `linger` 0 waits for ever.
+    """
+
+    def __init__(self, count: int, interval: int, deadline: int, linger: int) -> None:
+        self._count = count
+        self._interval = interval
+        self._deadline = deadline
+        self._linger = linger
+        self._due = 0
+        self._last_sent = 0
+        self._postponed_for = 0
+        self._ends = NEVER
+        self._lingering = False
+
+    def start(self, now: int) -> None:
+        """The first probe is due now, and the deadline counts from now."""
+        self._due = now
+        if self._deadline:
+            self._ends = now + self._deadline
+
+    def next_send(self, tally: Tally) -> int:
+        """When the next probe is due; NEVER if all have been sent."""
+        if self._all_sent(tally):
+            return NEVER
+        if not self._interval and tally.in_flight:
+            return max(self._due, self._last_sent + _PAUSE)
+        return self._due
+
+    def sent(self, now: int, tally: Tally) -> None:
+        """A probe left, or was refused for good; `tally` counts it already."""
+        self._last_sent = now
+        self._postponed_for = 0
+        self._due = max(self._due + self._interval, now) if self._interval else now
+        if now - self._due > self._interval:
+            self._due = now
+        if self._all_sent(tally) and not self._lingering:
+            self._lingering = True
+            self._ends = min(self._ends, self._last_wait_ends(now, tally))
+
+    def postpone(self, now: int, buffer_full: bool) -> bool:
+        """Sending was not possible now. False if it has not been for the linger time, and is to be given up.
+
+        A full socket buffer (`buffer_full`) empties soon; a full device queue or neighbour table is asked less often.
+        """
+        if buffer_full:
+            self._due = now + _PAUSE
+            return True
+        pause = min(max(self._interval // 2, _PAUSE), _LONGEST_PAUSE)
+        self._postponed_for += pause
+        self._due = now + pause
+        return not self._linger or self._postponed_for < self._linger
+
+    def wakes(self, tally: Tally) -> int:
+        """The next time something is to be done without being asked."""
+        return min(self.next_send(tally), self._ends)
+
+    def finished(self, now: int, tally: Tally) -> bool:
+        """Whether it is over."""
+        told = tally.reported_errors if self._deadline else tally.errors
+        if self._count and tally.received + told >= self._count:
+            return True
+        return now >= self._ends or bool(self._deadline and tally.reported_errors)
+
+    def _all_sent(self, tally: Tally) -> bool:
+        return 0 < self._count <= tally.transmitted and not self._deadline
+
+    def _last_wait_ends(self, now: int, tally: Tally) -> int:
+        if tally.received:
+            return now + max(2000 * tally.round_trips.maximum, self._interval)
+        return now + self._linger if self._linger else NEVER
