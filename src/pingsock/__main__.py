@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
+from pingsock.cli.main import run
 
-from pingsock.cli.main import main
-
-sys.exit(main())
+run()

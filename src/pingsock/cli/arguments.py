@@ -1,0 +1,151 @@
+"""Command-line arguments as C programs read them: getopt(3), and numbers as iputils checks them.
+
+`argparse` costs more than all of ping, and does not know getopt's habits: flags in one word (-nq), values glued on
+(-c3), options behind operands, "--" as the end, and the C library's sentences.
+"""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+_BLANKS = " \t\n\v\f\r"
+_DIGITS = "0123456789"
+_HEX_DIGITS = _DIGITS + "abcdefABCDEF"
+
+
+class Refused(Exception):
+    """An argument is refused: what to say (without the program's name), and the exit status."""
+
+    def __init__(self, text: str, status: int = 2) -> None:
+        self.text = text
+        self.status = status
+        super().__init__(text, status)
+
+
+class WrongUsage(Refused):
+    """The command line is not understood at all; the usage is to be shown after the text, if there is one."""
+
+
+class OptionReader:
+    """Iterates over (letter, value) of a command line in order; afterwards `operands` are known.
+
+    `flags` and `valued` are the letters without and with a value.
+
+    :raises WrongUsage: an unknown letter, or no value where one is needed.
+    """
+
+    def __init__(self, arguments: list[str], flags: Collection[str], valued: Collection[str]) -> None:
+        self.operands: list[str] = []
+        self._waiting = arguments[::-1]
+        self._flags = flags
+        self._valued = valued
+        self._options_first = "POSIXLY_CORRECT" in os.environ
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        while self._waiting:
+            word = self._waiting.pop()
+            if word == "--":
+                self._rest_are_operands()
+            elif word.startswith("-") and word != "-":
+                yield from self._options_of(word[1:])
+            else:
+                self.operands.append(word)
+                if self._options_first:
+                    self._rest_are_operands()
+
+    def _rest_are_operands(self) -> None:
+        self.operands += self._waiting[::-1]
+        self._waiting.clear()
+
+    def _options_of(self, letters: str) -> Iterator[tuple[str, str]]:
+        for at, letter in enumerate(letters):
+            if letter in self._flags:
+                yield letter, ""
+            elif letter in self._valued:
+                yield letter, letters[at + 1 :] or self._next_word(letter)
+                return
+            else:
+                raise WrongUsage(f"invalid option -- '{letter}'")
+
+    def _next_word(self, letter: str) -> str:
+        if not self._waiting:
+            raise WrongUsage(f"option requires an argument -- '{letter}'")
+        return self._waiting.pop()
+
+
+def whole_number(text: str, lowest: int, highest: int) -> int:
+    """A decimal number. As with iputils, what it refuses ends the program with status 1."""
+    unsigned = text.lstrip(_BLANKS)
+    negative = unsigned[:1] == "-"
+    digits = unsigned[1:] if unsigned[:1] in ("-", "+") else unsigned
+    if not digits or digits.strip(_DIGITS):
+        raise Refused(f"invalid argument: '{text}'", 1)
+    significant = digits.lstrip("0") or "0"
+    # A C long has at most 19 digits; int() of a very long text would raise.
+    number = int(significant) if len(significant) <= 19 else 2**63
+    if number > 2**63 - 1 + negative:
+        raise Refused(f"invalid argument: '{text}': Numerical result out of range", 1)
+    number = -number if negative else number
+    if not lowest <= number <= highest:
+        raise Refused(f"invalid argument: '{text}': out of range: {lowest} <= value <= {highest}", 1)
+    return number
+
+
+def real_number(text: str) -> tuple[float, str]:
+    """The number a text begins with, in the C locale, and what stands behind it; 0.0 if it begins with none.
+
+    Decimal, hexadecimal ("0x1.8p3"), "inf" and "nan", as strtod(3).
+    """
+    start = len(text) - len(text.lstrip(_BLANKS))
+    sign_ends = start + (text[start : start + 1] in ("-", "+"))
+    lower = text[sign_ends : sign_ends + 8].lower()
+    for word in ("infinity", "inf", "nan"):
+        if lower.startswith(word):
+            return float(text[start:sign_ends] + word), text[sign_ends + len(word) :]
+    end = _hexadecimal_end(text, sign_ends)
+    if end:
+        return _from_hexadecimal(text[start:end]), text[end:]
+    end = _mantissa_end(text, sign_ends, _DIGITS)
+    if not end:
+        return 0.0, text
+    end = _exponent_end(text, end, "e")
+    return float(text[start:end]), text[end:]
+
+
+def _mantissa_end(text: str, at: int, digits: str) -> int:
+    """Where digits with at most one point among them end; 0 if there is no digit."""
+    point = seen = False
+    while at < len(text) and (text[at] in digits or (text[at] == "." and not point)):
+        point = point or text[at] == "."
+        seen = seen or text[at] != "."
+        at += 1
+    return at if seen else 0
+
+
+def _exponent_end(text: str, at: int, mark: str) -> int:
+    """Where an exponent that begins at `at` ends; `at` itself if there is none."""
+    if text[at : at + 1].lower() != mark:
+        return at
+    end = at + 1 + (text[at + 1 : at + 2] in ("-", "+"))
+    first = end
+    while text[end : end + 1] in _DIGITS and end < len(text):
+        end += 1
+    return end if end > first else at
+
+
+def _hexadecimal_end(text: str, at: int) -> int:
+    if text[at : at + 2].lower() != "0x":
+        return 0
+    end = _mantissa_end(text, at + 2, _HEX_DIGITS)
+    return _exponent_end(text, end, "p") if end else 0
+
+
+def _from_hexadecimal(text: str) -> float:
+    try:
+        return float.fromhex(text)
+    except OverflowError:
+        return float("-inf" if text.startswith("-") else "inf")

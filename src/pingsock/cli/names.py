@@ -1,0 +1,79 @@
+"""Names of replying addresses, which never hold up the ping for long.
+
+getnameinfo() blocks for as long as the resolver's timeouts last, which is when the network is in trouble and one pings.
+So each address is looked up once, in a thread; its first line waits a moment for the name, and while there is none the
+address stands in its place, as it does for an address without a name.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import select
+from _socket import NI_NUMERICHOST, NI_NUMERICSERV, getnameinfo
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pingsock.tools.records import SocketAddress
+
+PATIENCE = 1.0
+"""Seconds the first line of an address waits for its name."""
+_NI_IDN = 32
+_IDN_FLAGS = (_NI_IDN, 0)
+_MOST_ADDRESSES = 1024
+"""Any number of hosts may answer a group."""
+
+
+class Names:
+    """Shows addresses with their names: "NAME (ADDRESS)".
+
+    `waker` is a descriptor that ends the waiting for a name when it becomes readable.
+    """
+
+    def __init__(self, waker: int) -> None:
+        self._waker = waker
+        self._known: dict[SocketAddress, str] = {}
+        self._asked: set[SocketAddress] = set()
+
+    def show(self, address: SocketAddress) -> str:
+        """The address with its name, or twice if it has none that is known yet."""
+        plain = numeric(address)
+        if address not in self._asked and len(self._asked) < _MOST_ADDRESSES:
+            self._asked.add(address)
+            self._ask(address)
+        return f"{self._known.get(address, plain)} ({plain})"
+
+    def _ask(self, address: SocketAddress) -> None:
+        ready, write_end = os.pipe()
+        _thread.start_new_thread(self._look_up, (address, write_end))
+        try:
+            poll = select.poll()
+            poll.register(ready, select.POLLIN)
+            poll.register(self._waker, select.POLLIN)
+            poll.poll(PATIENCE * 1000)
+        finally:
+            os.close(ready)
+
+    def _look_up(self, address: SocketAddress, write_end: int) -> None:
+        try:
+            name = _name_of(address)
+            if name:
+                self._known[address] = name
+        finally:
+            os.close(write_end)
+
+
+def numeric(address: SocketAddress) -> str:
+    """An address without a name, an IPv6 one with its scope."""
+    if len(address) == 2 or not address[3]:
+        return str(address[0])
+    return getnameinfo(address, NI_NUMERICHOST | NI_NUMERICSERV)[0]
+
+
+def _name_of(address: SocketAddress) -> str:
+    for flags in _IDN_FLAGS:
+        try:
+            return getnameinfo(address, flags)[0]
+        except (OSError, UnicodeError):
+            continue
+    return ""
