@@ -1,0 +1,108 @@
+"""What a raw link puts on the wire: the IP packets, or fragments, that carry a stack's messages."""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+
+from pingsock.link.fragments import fragment_ipv4, fragment_ipv6
+from pingsock.wire.ipv4 import IPv4Header, build_ipv4
+from pingsock.wire.ipv4_options import fill_outgoing, first_hop
+from pingsock.wire.ipv6 import IPv6Header, build_ipv6
+from pingsock.wire.linux import AF_INET6, IPPROTO_ICMP, IPPROTO_ICMPV6
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from pingsock.wire.transit import Outbound
+
+_COUNTERS = 256
+_MILLISECONDS_A_DAY = 86_400_000
+
+
+class Identifications:
+    """IP identifications that do not repeat soon between two hosts, and tell one little of our traffic with others.
+
+    They are counters from random starts, chosen by both addresses (RFC 7739, section 5.3).
+    """
+
+    def __init__(self, random_bytes: Callable[[int], bytes] = os.urandom) -> None:
+        self._counters: list[int] = list(struct.unpack(f"={_COUNTERS}I", random_bytes(4 * _COUNTERS)))
+
+    def next(self, source: bytes, destination: bytes) -> int:
+        """32 bits, of which the lower 16 are never zero."""
+        at = hash((source, destination)) % _COUNTERS
+        number = self._counters[at] + 1 & 0xFFFFFFFF
+        if not number & 0xFFFF:
+            number += 1
+        self._counters[at] = number
+        return number
+
+
+class Packer:
+    """Makes packets. `own_addresses` tells this host's IPv4 addresses, `flow_labels` whether labels are automatic."""
+
+    def __init__(self, own_addresses: Callable[[], Collection[bytes]], flow_labels: Callable[[], bool]) -> None:
+        self._own_addresses = own_addresses
+        self._flow_labels = flow_labels
+        self._identifications = Identifications()
+
+    def pack(self, outbound: Outbound) -> tuple[bytes, list[bytes]]:
+        """The address to send to, which is the first hop of a source route if there is one, and the packets.
+
+        BadPacket: a field is out of its range. ValueError: `fragment_size` does not hold the headers and 8 bytes.
+        """
+        if outbound.family == AF_INET6:
+            return outbound.destination, self._ipv6(outbound)
+        return self._ipv4(outbound)
+
+    def _ipv4(self, outbound: Outbound) -> tuple[bytes, list[bytes]]:
+        destination, options = outbound.destination, outbound.options
+        if options:
+            destination, options = first_hop(options, destination)
+            now = time.time_ns() // 1_000_000 % _MILLISECONDS_A_DAY
+            options = fill_outgoing(options, outbound.source, now, local=self._own_addresses())
+        header = IPv4Header(
+            outbound.source,
+            destination,
+            IPPROTO_ICMP,
+            outbound.hop_limit,
+            outbound.traffic_class,
+            self._identification4(outbound),
+            outbound.dont_fragment,
+            options=options,
+        )
+        packet = build_ipv4(header, outbound.message)
+        size = outbound.fragment_size
+        return destination, fragment_ipv4(packet, size) if size else [packet]
+
+    def _identification4(self, outbound: Outbound) -> int:
+        """Zero in packets nobody may fragment, as in Linux: it would serve nothing (RFC 6864)."""
+        if outbound.dont_fragment:
+            return 0
+        return self._identifications.next(outbound.source, outbound.destination) & 0xFFFF
+
+    def _ipv6(self, outbound: Outbound) -> list[bytes]:
+        header = IPv6Header(
+            outbound.source,
+            outbound.destination,
+            IPPROTO_ICMPV6,
+            outbound.hop_limit,
+            outbound.traffic_class,
+            self._flow_label(outbound),
+        )
+        packet = build_ipv6(header, outbound.message)
+        if not outbound.fragment_size or len(packet) <= outbound.fragment_size:
+            return [packet]
+        identification = self._identifications.next(outbound.source, outbound.destination)
+        return fragment_ipv6(packet, outbound.fragment_size, identification)
+
+    def _flow_label(self, outbound: Outbound) -> int:
+        """As asked, or one for all packets of a flow, here two addresses and an ident (RFC 6437); never 0."""
+        if outbound.flow_label >= 0:
+            return outbound.flow_label
+        if not self._flow_labels():
+            return 0
+        return hash((outbound.source, outbound.destination, outbound.message[4:6])) & 0xFFFFF or 1
