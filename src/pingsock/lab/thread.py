@@ -1,0 +1,125 @@
+"""A network that runs by itself, in real time, in a thread of its own."""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+import time
+from concurrent.futures import Future, wait
+from typing import TypeVar
+
+from pingsock.lab.drive import Driver
+from pingsock.link.cable import MemoryCable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Self
+
+    from pingsock.lab.attach import Attachment
+    from pingsock.lab.network import Network
+
+T = TypeVar("T")
+
+
+class LabThread:
+    """Runs a network while a `with` block lasts.
+
+    Packets from memory cables and calls made with `do` are done by the thread; so is everything else, and the network
+    must not be touched otherwise meanwhile. An exception in the thread ends it and is raised again when the block
+    is left.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self._driver = Driver(network)
+        self._thread = threading.Thread(target=self._run, name="pingsock lab", daemon=True)
+        self._wake_read, self._wake_write = -1, -1
+        self._calls: list[Callable[[], object]] = []
+        self._lock = threading.Lock()
+        self._stopping = False
+        self._failure: BaseException | None = None
+
+    def __enter__(self) -> Self:
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_read, False)
+        os.set_blocking(self._wake_write, False)
+        if not self.network.epoch:
+            self.network.epoch = time.time() - time.monotonic()
+        for attached in self.network.attachments:
+            if isinstance(attached.cable, MemoryCable):
+                attached.cable.on_packet = self._entrance(attached)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._stopping = True
+        self._wake()
+        self._thread.join()
+        for attached in self.network.attachments:
+            attached.connect()
+        os.close(self._wake_read)
+        os.close(self._wake_write)
+        if self._failure is not None:
+            raise self._failure
+
+    def do(self, call: Callable[[], T]) -> T:
+        """Let the thread make a call, such as `lambda: link.change(loss=1.0)`; its result, or what it raised."""
+        future: Future[T] = Future()
+
+        def make_it() -> None:
+            try:
+                future.set_result(call())
+            except Exception as err:  # noqa: BLE001 - the caller gets it
+                future.set_exception(err)
+
+        self._submit(make_it)
+        while self._thread.is_alive():
+            done, _ = wait([future], timeout=0.1)
+            if done:
+                return future.result()
+        raise RuntimeError("the lab's thread is not running")
+
+    def _entrance(self, attached: Attachment) -> Callable[[bytes], None]:
+        return lambda packet: self._submit(lambda: attached.enter(packet, time.monotonic()))
+
+    def _submit(self, call: Callable[[], object]) -> None:
+        with self._lock:
+            self._calls.append(call)
+        self._wake()
+
+    def _wake(self) -> None:
+        try:
+            os.write(self._wake_write, b"\0")
+        except BlockingIOError:
+            pass  # The pipe is full of wake-ups already.
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping:
+                self._turn()
+        except BaseException as err:  # noqa: BLE001 - it is raised again in __exit__
+            self._failure = err
+
+    def _turn(self) -> None:
+        filenos = [self._wake_read, *self._driver.filenos()]
+        # Not poll(2), whose timeout is whole milliseconds: delays would be wrong by up to one.
+        readable, _, _ = select.select(filenos, [], [], self._timeout())
+        for fileno in readable:
+            if fileno == self._wake_read:
+                os.read(fileno, 4096)
+            else:
+                self._driver.receive(fileno, time.monotonic())
+        self._make_calls()
+        self._driver.run(time.monotonic())
+
+    def _timeout(self) -> float | None:
+        at = self._driver.next_event()
+        return None if at is None else max(0.0, at - time.monotonic())
+
+    def _make_calls(self) -> None:
+        with self._lock:
+            calls, self._calls = self._calls, []
+        for call in calls:
+            call()
