@@ -69,7 +69,7 @@ ALLOW_FAMILIES = Cure(
 )
 ENABLE_IPV6 = Cure(HOST, "ipv6.disable=0", "on the kernel's command line instead of ipv6.disable=1")
 ADDRESS_IPV6 = Cure(HOST, "sysctl -w net.ipv6.conf.all.disable_ipv6=0", "as root, until the next boot")
-MORE_DESCRIPTORS = Cure(HOST, "ulimit -n {limit}", "in the shell that starts the program")
+MORE_DESCRIPTORS = Cure(HOST, 'ulimit -n "$(ulimit -Hn)"', "in the shell that starts the program")
 
 
 def open_range(around: Surroundings) -> tuple[Cure, ...]:

@@ -211,11 +211,7 @@ def _no_identifier(_family: int, _around: Surroundings) -> Finding:
 
 
 def _no_descriptor(_family: int, _around: Surroundings) -> Finding:
-    from resource import RLIMIT_NOFILE, getrlimit
-
-    soft, hard = getrlimit(RLIMIT_NOFILE)
-    more = cures.MORE_DESCRIPTORS.replace(line=cures.MORE_DESCRIPTORS.line.format(limit=hard))
-    return f"this process has its {soft} file descriptors open already", (more,) if hard > soft else ()
+    return f"this process has its {os.sysconf('SC_OPEN_MAX')} file descriptors open already", (cures.MORE_DESCRIPTORS,)
 
 
 def _no_more_files(_family: int, _around: Surroundings) -> Finding:

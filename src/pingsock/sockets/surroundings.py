@@ -182,13 +182,13 @@ def _id_map(text: str) -> tuple[tuple[int, int, int], ...]:
 
 
 def _network_owned() -> bool:
-    from fcntl import ioctl
-
     try:
         network = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return True
     try:
+        from fcntl import ioctl
+
         owner = ioctl(network, _NS_GET_USERNS)
     except PermissionError:
         return False
