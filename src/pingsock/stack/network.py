@@ -72,6 +72,9 @@ class Network(Protocol):
     def interface_address(self, family: int, interface: int) -> bytes:
         """The first address of that family on an interface, b"" if it has none; ENODEV."""
 
+    def interface_with(self, family: int, address: bytes) -> int:
+        """Index of the interface that has an address, 0 if none has."""
+
     def join_group(self, family: int, group: bytes, interface: int) -> None:
         """Let packets to a multicast group arrive; counted, so each join needs one `leave_group`."""
 

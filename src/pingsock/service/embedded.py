@@ -1,0 +1,156 @@
+"""The server inside the calling process: a stack over a link, driven by one thread.
+
+Calls on a socket run in the caller's thread, under the server's lock, as they would in a kernel; the thread only waits
+for packets and timers. After a fork the child has no such thread: sockets must be opened after forking.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import threading
+import time
+
+from pingsock.service.session import Session
+from pingsock.stack.policy import Credentials
+from pingsock.stack.procfs import proc_net_icmp, proc_net_icmp6
+from pingsock.stack.stack import Stack
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from pingsock.stack.network import Network, Receiver
+    from pingsock.stack.policy import Policy
+
+    class Link(Network, Protocol):
+        """A network that can be waited for."""
+
+        def attach(self, receiver: Receiver) -> None:
+            """Say who gets what arrives."""
+
+        def filenos(self) -> list[int]:
+            """The descriptors to wait for."""
+
+        def receive(self, fileno: int) -> int | None:
+            """Take what is ready at a descriptor and deliver it."""
+
+        def next_event(self) -> float | None:
+            """Monotonic seconds at which `run` wants to be called."""
+
+        def run(self, now: float) -> None:
+            """Do what is due."""
+
+        def close(self) -> None:
+            """Give everything up."""
+
+
+def random_below(limit: int) -> int:
+    """A number from 0 to `limit` - 1 nobody can foretell."""
+    return int.from_bytes(os.urandom(8), "big") % limit
+
+
+def own_credentials() -> Credentials:
+    """Of this process. A process that may open raw sockets is taken as capable."""
+    return Credentials(os.geteuid(), os.getegid(), tuple(os.getgroups()), capable=True)
+
+
+class EmbeddedServer:
+    """Serves ping sockets to its own process over one link."""
+
+    def __init__(self, link: Link, policy: Policy | None = None, lock: threading.RLock | None = None) -> None:
+        """Takes the link over and closes it in the end. A link that delivers from other threads (a `HostLink` on a
+        memory cable) takes `lock` itself, and gives it here.
+
+        ValueError if the policy names an unknown message pair.
+        """
+        self.lock = lock or threading.RLock()
+        self.stack = Stack(link, random_below, policy)
+        self._link = link
+        link.attach(self.stack)
+        update_idents = getattr(link, "update_idents", None)
+        if update_idents is not None:
+            self.stack.on_idents_changed = update_idents
+        self._wake_reader, self._wake_writer = socket.socketpair()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="pingsock-embedded", daemon=True)
+        self._thread.start()
+
+    def connect(self, credentials: Credentials | None = None) -> EmbeddedConnection:
+        """A connection for one socket, on behalf of `credentials` (this process unless given)."""
+        return EmbeddedConnection(self, credentials or own_credentials())
+
+    def proc_net_icmp(self) -> str:
+        """The text /proc/net/icmp would have."""
+        with self.lock:
+            return proc_net_icmp(self.stack.idents)
+
+    def proc_net_icmp6(self) -> str:
+        """The text /proc/net/icmp6 would have."""
+        with self.lock:
+            return proc_net_icmp6(self.stack.idents)
+
+    def close(self) -> None:
+        """Stop the thread and close the link. Idempotent."""
+        if self._stopping:
+            return
+        self._stopping = True
+        self._wake()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+        self._wake_reader.close()
+        self._wake_writer.close()
+        with self.lock:
+            self._link.close()
+
+    def _wake(self) -> None:
+        self._wake_writer.send(b"\0")
+
+    def _run(self) -> None:
+        poller = select.poll()
+        poller.register(self._wake_reader, select.POLLIN)
+        filenos = self._link.filenos()
+        for fileno in filenos:
+            poller.register(fileno, select.POLLIN)
+        while not self._stopping:
+            for fileno, _events in poller.poll(self._milliseconds_to_wait()):
+                if fileno in filenos:
+                    with self.lock:
+                        self._link.receive(fileno)
+                else:
+                    self._wake_reader.recv(64)
+            with self.lock:
+                self._link.run(time.monotonic())
+
+    def _milliseconds_to_wait(self) -> float | None:
+        with self.lock:
+            event = self._link.next_event()
+        return None if event is None else max(0.0, (event - time.monotonic()) * 1000)
+
+
+class EmbeddedConnection:
+    """A client's connection to the server in its own process: the same frames as across processes."""
+
+    kind = "embedded"
+
+    def __init__(self, server: EmbeddedServer, credentials: Credentials) -> None:
+        self._server = server
+        self.readiness, self._signals = socket.socketpair()
+        self.readiness.setblocking(False)
+        self._session = Session(server.stack, credentials, time.time_ns, self._signal)
+
+    def _signal(self) -> None:
+        self._signals.send(b"\0")
+
+    def exchange(self, frame: bytes) -> bytes:
+        """One request, one answer."""
+        with self._server.lock:
+            return self._session.handle_untrusted(frame)
+
+    def close(self) -> None:
+        """End the socket. Idempotent."""
+        with self._server.lock:
+            self._session.close()
+        self._signals.close()
+        self.readiness.close()

@@ -1,0 +1,202 @@
+"""Frames: how a served socket asks, and how its server answers. Bytes to values and back, no I/O.
+
+Every frame is one datagram of a sequenced-packet connection, and one connection is one ping socket. A client sends a
+request and waits for its answer; requests are answered in order. All numbers are big-endian.
+
+    request   0: operation (1 byte)   1: three signed 32-bit arguments   13...: body
+    answer    0: operation | 0x80     1: errno or 0 (u32)   5: result (i32)   9: flags (1 byte)   10...: body
+
+    operation     arguments                        request's body    result        answer's body
+    ------------  -------------------------------  ----------------  ------------  ---------------
+    OPEN          family, protocol                                   socket's number
+    BIND                                           socket address
+    CONNECT                                        socket address
+    SEND          flags                            messages          messages sent
+    RECEIVE       flags, data size, control size   count (u16)       messages      messages
+    GETSOCKNAME                                                                    socket address
+    GETPEERNAME                                                                    socket address
+    SETSOCKOPT    level, option                    value
+    GETSOCKOPT    level, option, size                                              value
+    SHUTDOWN      how (0 to 2)
+    POLL                                                             POLL* events
+
+A message, as many as a frame holds, one behind the other:
+
+    0: msg_flags (u32)   4: data length (u32)   8: control messages (u16)   10: address length (u16; 0xFFFF: no address)
+    then the socket address, the control messages (level i32, type i32, length u32, content), the data
+
+Some facts about readiness: a program waits for a served socket with poll() on a descriptor of its own, so the
+descriptor must be readable exactly when data or an error waits. What this means here: beside its connection a client has
+a readiness channel. The server puts one byte in when the socket becomes readable; the answer that ends this state
+carries the flag DRAINED, and the client then takes one byte out. The counts match however calls and packets interleave.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from pingsock.wire.errors import BadPacket
+from pingsock.wire.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MAXIMUM_FRAME = 192 * 1024
+"""Bytes; more than the largest message with the largest ancillary data, less than a default socket buffer."""
+MAXIMUM_MESSAGES = 1024
+"""In one frame."""
+MAXIMUM_VALUE = 65536
+"""Of a socket option, a socket address, or one control message, bytes."""
+
+OPEN, BIND, CONNECT, SEND, RECEIVE, GETSOCKNAME, GETPEERNAME, SETSOCKOPT, GETSOCKOPT, SHUTDOWN, POLL = range(1, 12)
+OPERATIONS = frozenset(range(OPEN, POLL + 1))
+ANSWER = 0x80
+
+DRAINED = 0x01
+"""Flag of an answer: the socket is no longer readable; take one byte out of the readiness channel."""
+
+NO_ADDRESS = 0xFFFF
+
+_REQUEST = struct.Struct(">B3i")
+_ANSWER = struct.Struct(">BIiB")
+_MESSAGE = struct.Struct(">IIHH")
+_ITEM = struct.Struct(">iiI")
+_COUNT = struct.Struct(">H")
+
+
+class Request(Value):
+    """What a client asks."""
+
+    operation: int
+    first: int = 0
+    second: int = 0
+    third: int = 0
+    body: bytes = b""
+
+    def to_bytes(self) -> bytes:
+        """The frame."""
+        return _REQUEST.pack(self.operation, self.first, self.second, self.third) + self.body
+
+
+class Answer(Value):
+    """What a server answers."""
+
+    operation: int
+    errno: int = 0
+    result: int = 0
+    flags: int = 0
+    body: bytes = b""
+
+    def to_bytes(self) -> bytes:
+        """The frame."""
+        return _ANSWER.pack(self.operation | ANSWER, self.errno, self.result, self.flags) + self.body
+
+
+class Message(Value):
+    """One datagram with what sendmsg or recvmsg carry beside it."""
+
+    data: bytes
+    items: tuple[tuple[int, int, bytes], ...] = ()
+    """Control messages: level, type, content."""
+    flags: int = 0
+    """msg_flags of a received message."""
+    address: bytes | None = None
+    """Socket address; None: there is none."""
+
+    def to_bytes(self) -> bytes:
+        """The message's part of a frame."""
+        address_length = NO_ADDRESS if self.address is None else len(self.address)
+        parts = [_MESSAGE.pack(self.flags, len(self.data), len(self.items), address_length), self.address or b""]
+        for level, kind, content in self.items:
+            parts += (_ITEM.pack(level, kind, len(content)), content)
+        return b"".join((*parts, self.data))
+
+
+def parse_request_untrusted(frame: bytes) -> Request:
+    """A request of a client.
+
+    :raises BadPacket: too short, too long, or an unknown operation.
+    """
+    if not _REQUEST.size <= len(frame) <= MAXIMUM_FRAME:
+        raise BadPacket(f"request of {len(frame)} bytes; {_REQUEST.size} to {MAXIMUM_FRAME} are needed")
+    operation, first, second, third = _REQUEST.unpack_from(frame)
+    if operation not in OPERATIONS:
+        raise BadPacket(f"unknown operation {operation} in a request")
+    return Request(operation, first, second, third, frame[_REQUEST.size :])
+
+
+def parse_answer_untrusted(frame: bytes) -> Answer:
+    """An answer of a server.
+
+    :raises BadPacket: too short, too long, or not an answer to a known operation.
+    """
+    if not _ANSWER.size <= len(frame) <= MAXIMUM_FRAME:
+        raise BadPacket(f"answer of {len(frame)} bytes; {_ANSWER.size} to {MAXIMUM_FRAME} are needed")
+    operation, errno, result, flags = _ANSWER.unpack_from(frame)
+    if operation & ~ANSWER not in OPERATIONS or not operation & ANSWER:
+        raise BadPacket(f"unknown operation {operation} in an answer")
+    return Answer(operation & ~ANSWER, errno, result, flags, frame[_ANSWER.size :])
+
+
+def parse_messages_untrusted(body: bytes) -> list[Message]:
+    """The messages in the body of a SEND request or a RECEIVE answer.
+
+    :raises BadPacket: more than MAXIMUM_MESSAGES, or a length that leads outside the body.
+    """
+    messages: list[Message] = []
+    at = 0
+    while at < len(body):
+        if len(messages) == MAXIMUM_MESSAGES:
+            raise BadPacket(f"more than {MAXIMUM_MESSAGES} messages in a frame")
+        message, at = _message_untrusted(body, at)
+        messages.append(message)
+    return messages
+
+
+def _message_untrusted(body: bytes, at: int) -> tuple[Message, int]:
+    flags, data_length, count, address_length = _fields_untrusted(_MESSAGE, body, at)
+    at += _MESSAGE.size
+    address: bytes | None = None
+    if address_length != NO_ADDRESS:
+        address, at = _bytes_untrusted(body, at, address_length)
+    items = []
+    for _ in range(count):
+        level, kind, length = _fields_untrusted(_ITEM, body, at)
+        content, at = _bytes_untrusted(body, at + _ITEM.size, length)
+        items.append((level, kind, content))
+    data, at = _bytes_untrusted(body, at, data_length)
+    return Message(data, tuple(items), flags, address), at
+
+
+def _fields_untrusted(layout: struct.Struct, body: bytes, at: int) -> tuple[int, ...]:
+    if at + layout.size > len(body):
+        raise BadPacket(f"message cut at byte {at} of {len(body)}; {layout.size} bytes of header are needed")
+    return layout.unpack_from(body, at)
+
+
+def _bytes_untrusted(body: bytes, at: int, length: int) -> tuple[bytes, int]:
+    if at + length > len(body):
+        raise BadPacket(f"message cut: {length} bytes at byte {at} of {len(body)}")
+    return body[at : at + length], at + length
+
+
+def messages_to_bytes(messages: Iterable[Message]) -> bytes:
+    """The body that `parse_messages_untrusted` reads."""
+    return b"".join([message.to_bytes() for message in messages])
+
+
+def count_to_bytes(count: int) -> bytes:
+    """The body of a RECEIVE request: how many messages at most."""
+    return _COUNT.pack(count)
+
+
+def parse_count_untrusted(body: bytes) -> int:
+    """How many messages a RECEIVE request wants, 1 to MAXIMUM_MESSAGES.
+
+    :raises BadPacket: another number, or not two bytes.
+    """
+    count = int(_fields_untrusted(_COUNT, body, 0)[0])
+    if not 1 <= count <= MAXIMUM_MESSAGES:
+        raise BadPacket(f"{count} messages asked for; 1 to {MAXIMUM_MESSAGES} are possible")
+    return count

@@ -1,0 +1,171 @@
+"""One client at the server: its socket, and the requests on it.
+
+Everything in a request is a stranger's. A request that breaks the protocol is BadPacket, and its connection ends; one
+that asks for something impossible is answered with an errno, as a system call would be.
+"""
+
+from __future__ import annotations
+
+from errno import EBADF, EINVAL, EISCONN
+
+from pingsock.service import frames
+from pingsock.service.frames import Answer, Message, Request
+from pingsock.stack.failure import failure
+from pingsock.wire.linux import MSG_DONTWAIT, MSG_ERRQUEUE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pingsock.stack.endpoint import Endpoint
+    from pingsock.stack.policy import Credentials
+    from pingsock.stack.stack import Stack
+
+    Result = tuple[int, bytes]
+
+POLLIN, POLLERR = 0x01, 0x08
+READABLE = POLLIN | POLLERR
+ROOM_FOR_ONE_MORE = 128 * 1024
+"""Body bytes from which a RECEIVE answer takes no further message: the largest still fits the frame."""
+
+
+class Session:
+    """One connection, which is one socket."""
+
+    def __init__(
+        self, stack: Stack, credentials: Credentials, realtime_ns: Callable[[], int], signal: Callable[[], None]
+    ) -> None:
+        """`signal` puts one byte into the client's readiness channel."""
+        self._stack = stack
+        self._credentials = credentials
+        self._realtime_ns = realtime_ns
+        self._signal = signal
+        self._endpoint: Endpoint | None = None
+        self._signalled = False
+
+    def handle_untrusted(self, frame: bytes) -> bytes:
+        """Answer one request.
+
+        :raises BadPacket: the frame is none.
+        """
+        request = frames.parse_request_untrusted(frame)
+        try:
+            result, body = HANDLERS[request.operation](self, request)
+            errno = 0
+        except OSError as error:
+            result, body, errno = -1, b"", error.errno or EINVAL
+        return Answer(request.operation, errno, result, self._take_drained(), body).to_bytes()
+
+    def close(self) -> None:
+        """The client is gone."""
+        if self._endpoint is not None:
+            self._endpoint.close()
+            self._endpoint = None
+
+    @property
+    def _socket(self) -> Endpoint:
+        if self._endpoint is None:
+            raise failure(EBADF)
+        return self._endpoint
+
+    # Readiness
+
+    def _is_readable(self) -> bool:
+        return self._endpoint is not None and bool(self._endpoint.poll() & READABLE)
+
+    def _refresh(self) -> None:
+        if not self._signalled and self._is_readable():
+            self._signalled = True
+            self._signal()
+
+    def _take_drained(self) -> int:
+        if self._signalled and not self._is_readable():
+            self._signalled = False
+            return frames.DRAINED
+        return 0
+
+    # Operations
+
+    def _open(self, request: Request) -> Result:
+        if self._endpoint is not None:
+            raise failure(EISCONN)
+        self._endpoint = self._stack.socket(request.first, request.second, self._credentials)
+        self._endpoint.watcher = self._refresh
+        return self._endpoint.number, b""
+
+    def _bind(self, request: Request) -> Result:
+        self._socket.bind(request.body)
+        return 0, b""
+
+    def _connect(self, request: Request) -> Result:
+        self._socket.connect(request.body)
+        return 0, b""
+
+    def _send(self, request: Request) -> Result:
+        sent = 0
+        for message in frames.parse_messages_untrusted(request.body):
+            try:
+                self._socket.sendmsg(message.data, message.address, message.items, request.first)
+            except OSError:
+                # As sendmmsg(2): an error is reported with the call that meets it first.
+                if not sent:
+                    raise
+                break
+            sent += 1
+        return sent, b""
+
+    def _receive(self, request: Request) -> Result:
+        count = frames.parse_count_untrusted(request.body)
+        flags, size, control_size = request.first, request.second, request.third
+        if size < 0 or control_size < 0:
+            raise failure(EINVAL)
+        body = b""
+        received = 0
+        while received < count and len(body) < ROOM_FOR_ONE_MORE:
+            try:
+                data, items, message_flags, name = self._socket.recvmsg(size, control_size, flags, self._realtime_ns())
+            except OSError:
+                if not received:
+                    raise
+                break
+            body += Message(data, tuple(items), message_flags, name).to_bytes()
+            received += 1
+            flags |= 0 if flags & MSG_ERRQUEUE else MSG_DONTWAIT
+        return received, body
+
+    def _getsockname(self, _request: Request) -> Result:
+        return 0, self._socket.getsockname()
+
+    def _getpeername(self, _request: Request) -> Result:
+        return 0, self._socket.getpeername()
+
+    def _setsockopt(self, request: Request) -> Result:
+        self._socket.setsockopt(request.first, request.second, request.body)
+        return 0, b""
+
+    def _getsockopt(self, request: Request) -> Result:
+        if not 0 <= request.third <= frames.MAXIMUM_VALUE:
+            raise failure(EINVAL)
+        return 0, self._socket.getsockopt(request.first, request.second, request.third)
+
+    def _shutdown(self, request: Request) -> Result:
+        self._socket.shutdown(request.first)
+        return 0, b""
+
+    def _poll(self, _request: Request) -> Result:
+        return self._socket.poll(), b""
+
+
+HANDLERS: dict[int, Callable[[Session, Request], Result]] = {
+    frames.OPEN: Session._open,
+    frames.BIND: Session._bind,
+    frames.CONNECT: Session._connect,
+    frames.SEND: Session._send,
+    frames.RECEIVE: Session._receive,
+    frames.GETSOCKNAME: Session._getsockname,
+    frames.GETPEERNAME: Session._getpeername,
+    frames.SETSOCKOPT: Session._setsockopt,
+    frames.GETSOCKOPT: Session._getsockopt,
+    frames.SHUTDOWN: Session._shutdown,
+    frames.POLL: Session._poll,
+}

@@ -1,0 +1,384 @@
+"""A ping socket that a server of ours serves, with the methods of `socket.socket`.
+
+Some facts about waiting for a served socket
+--------------------------------------------
+* Its queues are the server's. What a program may wait for is the readiness channel: one byte is in it exactly while
+  data or an error waits (see `pingsock.service.frames`).
+* So `fileno()` polls readable for data and for errors alike; only a kernel's own socket can poll POLLERR. What
+  poll(2) would say is told by `poll_events()`.
+
+What this means here
+--------------------
+Every call is one exchange of frames that never blocks the server. Where a kernel's socket would block, the call waits for
+the readiness channel and asks again; timeouts are Python's, and SO_RCVTIMEO and SO_SNDTIMEO where none is set.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import socket
+import struct
+import sys
+import time
+from errno import EAGAIN, EBADF, EINVAL, EOPNOTSUPP
+from socket import AF_INET, MSG_DONTWAIT
+
+from pingsock.service import frames
+from pingsock.service.frames import Message, Request
+from pingsock.sockets.addresses import pack_address, unpack_address
+from pingsock.sockets.kernel import PROTOCOLS
+from pingsock.wire import linux
+from pingsock.wire.linux import MSG_ERRQUEUE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import TracebackType
+    from typing import Any, Protocol, Self
+
+    class Connection(Protocol):
+        """How a served socket reaches its server."""
+
+        kind: str
+        readiness: socket.socket
+
+        def exchange(self, frame: bytes) -> bytes:
+            """One request, one answer. OSError if the server is gone."""
+
+        def close(self) -> None:
+            """End the socket."""
+
+
+MAXIMUM_OPTION_SIZE = 1024
+"""What getsockopt of the `socket` module allows."""
+TIMEOUT_OPTIONS = {
+    linux.SO_RCVTIMEO: "_receive_timeout",
+    linux.SO_RCVTIMEO_NEW: "_receive_timeout",
+    linux.SO_SNDTIMEO: "_send_timeout",
+    linux.SO_SNDTIMEO_NEW: "_send_timeout",
+}
+
+
+class ServedPingSocket:
+    """One served ping socket. Methods, flags, errnos and ancillary data are those of a kernel's ping socket."""
+
+    def __init__(self, family: int, connection: Connection) -> None:
+        """Opens the socket over a connection, which it then owns. OSError as socket(2)."""
+        self._connection = connection
+        self._family = int(family)
+        self._closed = False
+        self._timeout: float | None = socket.getdefaulttimeout()
+        self._receive_timeout: float | None = None
+        self._send_timeout: float | None = None
+        try:
+            self._ask(Request(frames.OPEN, self._family, PROTOCOLS.get(self._family, 0)))
+        except OSError:
+            self._closed = True
+            connection.close()
+            raise
+
+    # What it is
+
+    @property
+    def kind(self) -> str:
+        """How it is served: "embedded" by a server in this process."""
+        return self._connection.kind
+
+    @property
+    def family(self) -> int:
+        """AF_INET or AF_INET6."""
+        return socket.AddressFamily(self._family)
+
+    @property
+    def type(self) -> int:
+        """SOCK_DGRAM."""
+        return socket.SOCK_DGRAM
+
+    @property
+    def proto(self) -> int:
+        """IPPROTO_ICMP or IPPROTO_ICMPV6."""
+        return PROTOCOLS[self._family]
+
+    def fileno(self) -> int:
+        """A descriptor that is readable exactly when data or an error waits; -1 when closed."""
+        return -1 if self._closed else self._connection.readiness.fileno()
+
+    def poll_events(self) -> int:
+        """The POLL* events poll(2) would report for a kernel's socket."""
+        return self._ask(Request(frames.POLL)).result
+
+    # Exchanges
+
+    def _ask(self, request: Request) -> frames.Answer:
+        """One exchange; the answer's errno becomes an OSError. EBADF on a closed socket."""
+        if self._closed:
+            raise OSError(EBADF, os.strerror(EBADF))
+        answer = frames.parse_answer_untrusted(self._connection.exchange(request.to_bytes()))
+        if answer.flags & frames.DRAINED:
+            self._connection.readiness.recv(1)
+        if answer.errno:
+            raise OSError(answer.errno, os.strerror(answer.errno))
+        return answer
+
+    def _wait(self, event: int, deadline: float | None) -> bool:
+        """Wait until the descriptor has `event`; False once the deadline, monotonic seconds, has passed."""
+        poller = select.poll()
+        poller.register(self._connection.readiness, event)
+        left = None if deadline is None else deadline - time.monotonic()
+        if left is not None and left <= 0:
+            return False
+        return bool(poller.poll(None if left is None else left * 1000))
+
+    def _deadline(self, option_timeout: float | None) -> float | None:
+        timeout = option_timeout if self._timeout is None else self._timeout
+        return None if timeout is None else time.monotonic() + timeout
+
+    def _give_up(self) -> OSError:
+        """What a call raises whose time is over: Python's timeout, or the errno of a socket option's."""
+        return OSError(EAGAIN, os.strerror(EAGAIN)) if self._timeout is None else TimeoutError("timed out")
+
+    # Names
+
+    def bind(self, address: Any) -> None:
+        """bind(2): the port is the ident."""
+        self.bind_sockaddr(pack_address(self._family, address))
+
+    def bind_sockaddr(self, sockaddr: bytes) -> None:
+        """bind(2) with the bytes of a socket address."""
+        self._ask(Request(frames.BIND, body=sockaddr))
+
+    def connect(self, address: Any) -> None:
+        """connect(2): fix source and peer."""
+        self.connect_sockaddr(pack_address(self._family, address))
+
+    def connect_sockaddr(self, sockaddr: bytes) -> None:
+        """connect(2) with the bytes of a socket address; the family AF_UNSPEC disconnects."""
+        self._ask(Request(frames.CONNECT, body=sockaddr))
+
+    def connect_ex(self, address: Any) -> int:
+        """As connect(), the errno returned."""
+        try:
+            self.connect(address)
+        except OSError as error:
+            if error.errno is None or isinstance(error, socket.gaierror):
+                raise
+            return error.errno
+        return 0
+
+    def getsockname(self) -> Any:
+        """getsockname(2): receive address and ident."""
+        return unpack_address(self._ask(Request(frames.GETSOCKNAME)).body)
+
+    def getpeername(self) -> Any:
+        """getpeername(2)."""
+        return unpack_address(self._ask(Request(frames.GETPEERNAME)).body)
+
+    def listen(self, _backlog: int = 0) -> None:
+        """EOPNOTSUPP, as on any datagram socket."""
+        raise OSError(EOPNOTSUPP, os.strerror(EOPNOTSUPP))
+
+    def accept(self) -> None:
+        """EOPNOTSUPP, as on any datagram socket."""
+        raise OSError(EOPNOTSUPP, os.strerror(EOPNOTSUPP))
+
+    # Options
+
+    def setsockopt(self, level: int, option: int, value: Any, size: int | None = None) -> None:
+        """setsockopt(2): an int, bytes, or None with a size."""
+        if value is None:
+            content = bytes(size or 0)
+        elif isinstance(value, int):
+            content = struct.pack("=i", value)
+        else:
+            content = bytes(value)
+        if level == linux.SOL_SOCKET and option == linux.SO_ATTACH_FILTER:
+            content = _filter_program(content)
+        self._ask(Request(frames.SETSOCKOPT, level, option, body=content))
+        if level == linux.SOL_SOCKET and option in TIMEOUT_OPTIONS:
+            setattr(self, TIMEOUT_OPTIONS[option], _timeout_seconds(content))
+
+    def getsockopt(self, level: int, option: int, size: int = 0) -> Any:
+        """getsockopt(2): an int, or bytes if a size is given."""
+        if size < 0 or size > MAXIMUM_OPTION_SIZE:
+            raise OSError("getsockopt buflen out of range")
+        content = self._ask(Request(frames.GETSOCKOPT, level, option, size or 4)).body
+        return content if size else int.from_bytes(content.ljust(4, b"\0"), sys.byteorder, signed=True)
+
+    # Blocking
+
+    def settimeout(self, timeout: float | None) -> None:
+        """Seconds that calls wait; None for ever, 0 not at all. ValueError if negative."""
+        if timeout is not None and timeout < 0:
+            raise ValueError("Timeout value out of range")
+        self._timeout = timeout
+
+    def gettimeout(self) -> float | None:
+        """What settimeout() set."""
+        return self._timeout
+
+    @property
+    def timeout(self) -> float | None:
+        """What settimeout() set."""
+        return self._timeout
+
+    def setblocking(self, flag: bool) -> None:
+        """settimeout(None) or settimeout(0)."""
+        self.settimeout(None if flag else 0.0)
+
+    def getblocking(self) -> bool:
+        """Whether calls wait at all."""
+        return self._timeout != 0
+
+    # Sending
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        """send(2) to the connected peer."""
+        return self.sendmsg_sockaddr((data,), (), flags, None)
+
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        """As send(): a datagram goes whole or not at all."""
+        self.send(data, flags)
+
+    def sendto(self, data: Any, *arguments: Any) -> int:
+        """sendto(data[, flags], address)."""
+        if not 1 <= len(arguments) <= 2:
+            raise TypeError(f"sendto() takes 2 or 3 arguments ({len(arguments) + 1} given)")
+        flags = arguments[0] if len(arguments) == 2 else 0
+        return self.sendmsg_sockaddr((data,), (), flags, pack_address(self._family, arguments[-1]))
+
+    def sendmsg(
+        self, buffers: Iterable[Any], ancillary: Iterable[Any] = (), flags: int = 0, address: Any = None
+    ) -> int:
+        """sendmsg(2) with ancillary data (level, type, content)."""
+        sockaddr = None if address is None else pack_address(self._family, address)
+        return self.sendmsg_sockaddr(buffers, ancillary, flags, sockaddr)
+
+    def sendmsg_sockaddr(
+        self, buffers: Iterable[Any], ancillary: Iterable[Any], flags: int, sockaddr: bytes | None
+    ) -> int:
+        """sendmsg(2) with the bytes of a socket address."""
+        data = b"".join([bytes(buffer) for buffer in buffers])
+        if len(data) > MAXIMUM_DATA:
+            # Refused by its length alone; the frame need not carry what no socket takes.
+            data = data[: MAXIMUM_DATA + 1]
+        items = tuple([(level, kind, bytes(content)) for level, kind, content in ancillary])
+        request = Request(frames.SEND, flags, body=Message(data, items, 0, sockaddr).to_bytes())
+        deadline = self._deadline(self._send_timeout)
+        while True:
+            try:
+                self._ask(request)
+            except BlockingIOError:
+                # IPv6 does not wait for room even on a blocking socket.
+                if flags & MSG_DONTWAIT or self._timeout == 0 or self._family != AF_INET:
+                    raise
+                if not self._wait(select.POLLOUT, deadline):
+                    raise self._give_up() from None
+            else:
+                return len(data)
+
+    # Receiving
+
+    def recvmsg(self, size: int, control_size: int = 0, flags: int = 0) -> tuple[bytes, list[Any], int, Any]:
+        """recvmsg(2): data, ancillary data, msg_flags, address."""
+        if size < 0 or control_size < 0:
+            raise ValueError("negative buffer size in recvmsg()")
+        message = self._receive(size, control_size, flags)
+        return message.data, list(message.items), message.flags, unpack_address(message.address)
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        """recv(2)."""
+        if size < 0:
+            raise ValueError("negative buffersize in recv")
+        return self._receive(size, 0, flags).data
+
+    def recvfrom(self, size: int, flags: int = 0) -> tuple[bytes, Any]:
+        """recvfrom(2)."""
+        if size < 0:
+            raise ValueError("negative buffersize in recvfrom")
+        message = self._receive(size, 0, flags)
+        return message.data, unpack_address(message.address)
+
+    def recv_into(self, buffer: Any, size: int = 0, flags: int = 0) -> int:
+        """recv(2) into a buffer; the bytes stored."""
+        return self.recvfrom_into(buffer, size, flags)[0]
+
+    def recvfrom_into(self, buffer: Any, size: int = 0, flags: int = 0) -> tuple[int, Any]:
+        """recvfrom(2) into a buffer."""
+        view = memoryview(buffer).cast("B")
+        if size < 0 or size > len(view):
+            raise ValueError("buffer too small for requested bytes" if size > 0 else "negative buffersize")
+        message = self._receive(size or len(view), 0, flags)
+        view[: len(message.data)] = message.data
+        return len(message.data), unpack_address(message.address)
+
+    def recvmsg_into(
+        self, buffers: Iterable[Any], control_size: int = 0, flags: int = 0
+    ) -> tuple[int, list[Any], int, Any]:
+        """recvmsg(2), the data scattered over buffers."""
+        views = [memoryview(buffer).cast("B") for buffer in buffers]
+        data, items, message_flags, address = self.recvmsg(sum(map(len, views)), control_size, flags)
+        at = 0
+        for view in views:
+            part = data[at : at + len(view)]
+            view[: len(part)] = part
+            at += len(part)
+        return len(data), items, message_flags, address
+
+    def _receive(self, size: int, control_size: int, flags: int) -> Message:
+        waits = not (flags & (MSG_DONTWAIT | MSG_ERRQUEUE) or self._timeout == 0)
+        # A Python timeout makes the descriptor non-blocking, which a socket shut down for reading can tell.
+        asked = flags if waits and self._timeout is None else flags | MSG_DONTWAIT
+        request = Request(frames.RECEIVE, asked, min(size, 2**31 - 1), min(control_size, 2**31 - 1), _ONE)
+        deadline = self._deadline(self._receive_timeout)
+        while True:
+            try:
+                return frames.parse_messages_untrusted(self._ask(request).body)[0]
+            except BlockingIOError:
+                if not waits:
+                    raise
+            if not self._wait(select.POLLIN, deadline):
+                raise self._give_up()
+
+    # End
+
+    def shutdown(self, how: int) -> None:
+        """shutdown(2): ENOTCONN without a peer, and yet it takes effect."""
+        self._ask(Request(frames.SHUTDOWN, how))
+
+    def close(self) -> None:
+        """Idempotent; the ident is free at once."""
+        if not self._closed:
+            self._closed = True
+            self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _kind: object, _error: BaseException | None, _traceback: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else f"fd={self.fileno()}"
+        return f"<{type(self).__name__} {self.kind} {FAMILY_TEXTS.get(self._family, self._family)} {state}>"
+
+
+FAMILY_TEXTS = {int(AF_INET): "IPv4", linux.AF_INET6: "IPv6"}
+MAXIMUM_DATA = 65535
+_ONE = frames.count_to_bytes(1)
+
+
+def _filter_program(content: bytes) -> bytes:
+    """The instructions a `struct sock_fprog` points to, in this process's memory. EINVAL if it is cut."""
+    if len(content) < struct.calcsize(linux.SOCK_FPROG_LAYOUT):
+        raise OSError(EINVAL, os.strerror(EINVAL))
+    count, pointer = struct.unpack_from(linux.SOCK_FPROG_LAYOUT, content)
+    return ctypes.string_at(pointer, count * struct.calcsize(linux.SOCK_FILTER_LAYOUT)) if pointer else b""
+
+
+def _timeout_seconds(content: bytes) -> float | None:
+    seconds, microseconds = struct.unpack_from(linux.TIMEVAL_NEW_LAYOUT, content)
+    if seconds < 0:
+        return 0.0
+    return seconds + microseconds / 1e6 or None

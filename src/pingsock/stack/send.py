@@ -1,0 +1,314 @@
+"""sendmsg(2): the checks in the kernel's order, the rewriting of the message, and the sending itself.
+
+Some facts about sending through ping sockets
+---------------------------------------------
+* The ident is taken before anything is checked.
+* Ident and checksum are always rewritten; everything else goes out as given.
+* A packet that is too big is refused before a pending error is reported; a pending error is reported, once, before the
+  packet is sent, and then nothing is sent.
+* IPv4 and IPv6 differ in much: each has its own order of checks below.
+"""
+
+from __future__ import annotations
+
+from errno import (
+    EACCES,
+    EAFNOSUPPORT,
+    EDESTADDRREQ,
+    EINVAL,
+    EMSGSIZE,
+    ENOBUFS,
+    EOPNOTSUPP,
+    EPIPE,
+)
+
+from pingsock.stack import naming
+from pingsock.stack.ancillary_send import SendSettings, apply
+from pingsock.stack.errorqueue import ErrorEntry
+from pingsock.stack.failure import failure
+from pingsock.stack.pathmtu import MODES, mtu_for, sets_dont_fragment
+from pingsock.stack.sockaddr import (
+    ANY4,
+    LOOPBACK4,
+    SOCKADDR_IN6_SIZE,
+    SOCKADDR_IN_SIZE,
+    is_mapped,
+    is_multicast,
+    needs_scope,
+    pack_in,
+    pack_in6,
+    scope_for,
+    unpack_in,
+    unpack_in6,
+)
+from pingsock.wire import linux
+from pingsock.wire.checksum import icmp6_checksum, internet_checksum
+from pingsock.wire.ipv4_options import (
+    STRICT_SOURCE_ROUTE,
+    first_hop,
+    has_source_route,
+    split_options_untrusted,
+)
+from pingsock.wire.linux import AF_INET, AF_INET6, MSG_DONTROUTE, MSG_OOB, MSG_PROBE, SOL_IP, SOL_IPV6
+from pingsock.wire.transit import BROADCAST, MULTICAST, Outbound
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pingsock.stack.endpoint import Endpoint
+    from pingsock.stack.sockaddr import SocketAddress
+    from pingsock.wire.transit import Route
+
+    Item = tuple[int, int, bytes]
+
+MINIMUM_LENGTH = 8
+MAXIMUM_LENGTH = 65535
+IPV4_HEADER = 20
+IPV6_HEADER = 40
+MAXIMUM_IPV4_PACKET = 65535
+MAXIMUM_IPV6_PAYLOAD = 65535
+WRITE_SHUTDOWN = 2
+FLOW_LABEL = 0xFFFFF
+AUTOMATIC_LABEL = -1
+
+
+def send(endpoint: Endpoint, data: bytes, sockaddr: bytes | None, items: Iterable[Item], flags: int) -> int:
+    """Send one message; returns its length."""
+    naming.take_ident_if_none(endpoint)
+    _check_message(endpoint, data, flags)
+    if endpoint.family == AF_INET:
+        _send4(endpoint, data, sockaddr, items, flags)
+    else:
+        _send6(endpoint, data, sockaddr, items)
+    return len(data)
+
+
+def _check_message(endpoint: Endpoint, data: bytes, flags: int) -> None:
+    if len(data) > MAXIMUM_LENGTH:
+        raise failure(EMSGSIZE)
+    if len(data) < MINIMUM_LENGTH:
+        raise failure(EINVAL)
+    if flags & MSG_OOB:
+        raise failure(EOPNOTSUPP)
+    if data[1] or data[0] not in endpoint.stack.pairs.requests[endpoint.family]:
+        raise failure(EINVAL)
+
+
+def _destination(endpoint: Endpoint, sockaddr: bytes | None) -> SocketAddress:
+    if sockaddr is None:
+        if endpoint.peer is None:
+            raise failure(EDESTADDRREQ)
+        return endpoint.peer
+    is_v4 = endpoint.family == AF_INET
+    if len(sockaddr) < (SOCKADDR_IN_SIZE if is_v4 else SOCKADDR_IN6_SIZE):
+        raise failure(EINVAL)
+    name = unpack_in(sockaddr) if is_v4 else unpack_in6(sockaddr)
+    if name.family != endpoint.family:
+        raise failure(EAFNOSUPPORT)
+    return name
+
+
+def _check_may_leave(endpoint: Endpoint) -> None:
+    if endpoint.pending_error:
+        raise failure(endpoint.take_pending_error())
+    if endpoint.shutdown_state & WRITE_SHUTDOWN:
+        raise failure(EPIPE)
+
+
+def _stamp_key(endpoint: Endpoint, settings: SendSettings) -> int:
+    return endpoint.stack.expect_stamp(endpoint, settings.stamp_number) if settings.stamp_flags else 0
+
+
+# IPv4
+
+
+def _send4(endpoint: Endpoint, data: bytes, sockaddr: bytes | None, items: Iterable[Item], flags: int) -> None:
+    destination = _destination(endpoint, sockaddr).address
+    settings = SendSettings(endpoint)
+    if items:
+        apply(endpoint, settings, items, SOL_IP)
+    strict = _check_source_route(settings.ip_options, destination)
+    route, destination = _route4(endpoint, settings, destination, bool(flags & MSG_DONTROUTE) or strict)
+    if route.kind == BROADCAST and not endpoint.options.broadcast:
+        raise failure(EACCES)
+    if flags & MSG_PROBE:
+        return
+    _check_size4(endpoint, settings, route, destination, len(data))
+    _check_may_leave(endpoint)
+    _transmit4(endpoint, settings, route, destination, data)
+
+
+def _check_source_route(options: bytes, destination: bytes) -> bool:
+    """Is there a strict source route? EINVAL for one of either kind towards 0.0.0.0."""
+    if not options or not has_source_route(options):
+        return False
+    if destination == ANY4:
+        raise failure(EINVAL)
+    return any(option[0] == STRICT_SOURCE_ROUTE for option in split_options_untrusted(options))
+
+
+def _route4(endpoint: Endpoint, settings: SendSettings, destination: bytes, dont_route: bool) -> tuple[Route, bytes]:
+    options = endpoint.options
+    source, interface = settings.source, settings.interface
+    if is_multicast(destination):
+        interface = interface or options.multicast_interface
+        source = source if source != ANY4 else options.multicast_source
+    else:
+        interface = interface or options.unicast_interface
+    if destination == ANY4:
+        destination = source if source != ANY4 else LOOPBACK4
+    towards = first_hop(settings.ip_options, destination)[0] if settings.ip_options else destination
+    foreign = bool(options.transparent) and source != ANY4
+    route = endpoint.stack.network.route(
+        AF_INET,
+        towards,
+        source=b"" if foreign or source == ANY4 else source,
+        interface=interface,
+        traffic_class=settings.tos,
+        mark=settings.mark,
+        dont_route=dont_route or bool(options.dont_route),
+    )
+    settings.interface = interface
+    return (route.replace(source=source) if foreign else route), destination
+
+
+def _check_size4(endpoint: Endpoint, settings: SendSettings, route: Route, destination: bytes, length: int) -> None:
+    mode = MODES[endpoint.options.path_mtu_discovery]
+    mtu = mtu_for(mode, route)
+    packet_length = IPV4_HEADER + len(settings.ip_options) + length
+    if packet_length > (MAXIMUM_IPV4_PACKET if mode.fragments else mtu):
+        if endpoint.options.receive_errors:
+            port = endpoint.peer.port if endpoint.peer else 0
+            _queue_too_big(endpoint, mtu - len(settings.ip_options), pack_in(destination, port), packet_length)
+        raise failure(EMSGSIZE)
+
+
+def _queue_too_big(endpoint: Endpoint, mtu: int, name: bytes, length: int) -> None:
+    entry = ErrorEntry(EMSGSIZE, linux.SO_EE_ORIGIN_LOCAL, info=mtu, name=name)
+    endpoint.queue_error(entry, min(length, 64))
+
+
+def _hop_limit4(endpoint: Endpoint, settings: SendSettings, route: Route) -> int:
+    options = endpoint.options
+    if settings.ttl:
+        return settings.ttl
+    if route.kind == MULTICAST:
+        return options.multicast_ttl
+    return options.ttl if options.ttl != -1 else endpoint.stack.network.sysctl("ipv4.ip_default_ttl")
+
+
+def _transmit4(endpoint: Endpoint, settings: SendSettings, route: Route, destination: bytes, data: bytes) -> None:
+    options = endpoint.options
+    mode = MODES[options.path_mtu_discovery]
+    packet_length = IPV4_HEADER + len(settings.ip_options) + len(data)
+    message = data[:2] + b"\0\0" + endpoint.ident.to_bytes(2, "big") + data[6:]
+    checksum = internet_checksum(message).to_bytes(2, "big")
+    endpoint.stack.network.transmit(
+        Outbound(
+            AF_INET,
+            route.source,
+            destination,
+            message[:2] + checksum + message[4:],
+            hop_limit=_hop_limit4(endpoint, settings, route),
+            traffic_class=settings.tos,
+            options=settings.ip_options,
+            dont_fragment=sets_dont_fragment(mode, packet_length, route),
+            fragment_size=mtu_for(mode, route) if mode.fragments else 0,
+            interface=settings.interface,
+            dont_route=bool(options.dont_route),
+            multicast_loop=bool(options.multicast_loop),
+            mark=settings.mark,
+            priority=settings.priority,
+            transparent=bool(options.transparent),
+            stamp_flags=settings.stamp_flags,
+            stamp_key=_stamp_key(endpoint, settings),
+        )
+    )
+
+
+# IPv6
+
+
+def _send6(endpoint: Endpoint, data: bytes, sockaddr: bytes | None, items: Iterable[Item]) -> None:
+    name = _destination(endpoint, sockaddr)
+    settings = SendSettings(endpoint)
+    settings.interface = _interface6(endpoint, name, named=sockaddr is not None)
+    if sockaddr is None:
+        settings.flow_information = endpoint.flow_label
+    elif endpoint.options.flow_information_send:
+        settings.flow_information = name.flowinfo
+    if items:
+        apply(endpoint, settings, items, SOL_IPV6)
+    route = naming.route6(endpoint, name.address, settings.interface, settings.traffic_class, settings.mark)
+    _check_size6(endpoint, settings, route, name.address, data)
+    _check_may_leave(endpoint)
+    _transmit6(endpoint, settings, route, name.address, data)
+
+
+def _interface6(endpoint: Endpoint, name: SocketAddress, named: bool) -> int:
+    scoped = needs_scope(name.address)
+    interface = naming.interface6(endpoint, name.address, name.scope if named and scoped else 0)
+    bound = endpoint.options.bound_interface
+    if (scoped and not interface) or is_mapped(name.address) or (bound and interface != bound):
+        raise failure(EINVAL)
+    return interface
+
+
+def _check_size6(endpoint: Endpoint, settings: SendSettings, route: Route, destination: bytes, data: bytes) -> None:
+    mode = MODES[endpoint.options.path_mtu_discovery6]
+    mtu = mtu_for(mode, route)
+    whole = not mode.fragments or bool(settings.dont_fragment6)
+    limit = mtu - IPV6_HEADER if whole else MAXIMUM_IPV6_PAYLOAD
+    if len(data) > limit:
+        if endpoint.options.receive_errors6:
+            scope = scope_for(destination, route.interface)
+            name = pack_in6(destination, data[0] << 8 | data[1], scope=scope)
+            _queue_too_big(endpoint, mtu, name, len(data))
+        raise failure(EMSGSIZE)
+
+
+def _hop_limit6(endpoint: Endpoint, settings: SendSettings, destination: bytes) -> int:
+    options = endpoint.options
+    if settings.hop_limit != -1:
+        return settings.hop_limit
+    if is_multicast(destination):
+        return options.multicast_hops if options.multicast_hops != -1 else 1
+    return options.hop_limit if options.hop_limit != -1 else endpoint.stack.network.sysctl("ipv6.conf.all.hop_limit")
+
+
+def _flow_label6(endpoint: Endpoint, settings: SendSettings) -> int:
+    label = settings.flow_information & FLOW_LABEL
+    if label or not endpoint.options.auto_flow_label:
+        return label
+    return AUTOMATIC_LABEL
+
+
+def _transmit6(endpoint: Endpoint, settings: SendSettings, route: Route, destination: bytes, data: bytes) -> None:
+    options = endpoint.options
+    mode = MODES[options.path_mtu_discovery6]
+    message = data[:2] + b"\0\0" + endpoint.ident.to_bytes(2, "big") + data[6:]
+    checksum = icmp6_checksum(route.source, destination, message).to_bytes(2, "big")
+    packet = Outbound(
+        AF_INET6,
+        route.source,
+        destination,
+        message[:2] + checksum + message[4:],
+        hop_limit=_hop_limit6(endpoint, settings, destination),
+        traffic_class=settings.traffic_class,
+        flow_label=_flow_label6(endpoint, settings),
+        fragment_size=mtu_for(mode, route) if mode.fragments and not settings.dont_fragment6 else 0,
+        interface=settings.interface or scope_for(destination, route.interface),
+        multicast_loop=bool(options.multicast_loop6),
+        mark=settings.mark,
+        priority=settings.priority,
+        transparent=bool(options.transparent6),
+        stamp_flags=settings.stamp_flags,
+        stamp_key=_stamp_key(endpoint, settings),
+    )
+    try:
+        endpoint.stack.network.transmit(packet)
+    except OSError as error:
+        # A full device queue is reported for IPv4 only.
+        if error.errno != ENOBUFS:
+            raise

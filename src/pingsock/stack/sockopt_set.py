@@ -1,0 +1,484 @@
+"""setsockopt(2) of a ping socket: what each option accepts, and what setting it does.
+
+Plain numbers are rows of `options.INTEGER_OPTIONS`; here are the options that do more than keep a number, as one
+function each and a table of them. Every failure is an OSError with the kernel's errno.
+"""
+
+from __future__ import annotations
+
+import struct
+from errno import (
+    EACCES,
+    EADDRINUSE,
+    EADDRNOTAVAIL,
+    EDOM,
+    EINVAL,
+    ENODEV,
+    ENOENT,
+    ENOPROTOOPT,
+    EOPNOTSUPP,
+    EPERM,
+)
+
+from pingsock.stack.bpf import SocketFilter
+from pingsock.stack.failure import failure
+from pingsock.stack.options import (
+    INERT_OPTIONS,
+    INTEGER_OPTIONS,
+    MINIMUM_RECEIVE_BUFFER,
+    MINIMUM_SEND_BUFFER,
+    RECEIVE_OPTIONS,
+)
+from pingsock.stack.sockaddr import is_multicast, needs_scope
+from pingsock.wire import linux
+from pingsock.wire.errors import BadPacket
+from pingsock.wire.ipv4_options import has_source_route, validate_options
+from pingsock.wire.linux import AF_INET, AF_INET6, SOL_IP, SOL_IPV6, SOL_SOCKET
+from pingsock.wire.transit import LOCAL
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pingsock.stack.endpoint import Endpoint
+
+    Setter = Callable[[Endpoint, bytes], None]
+
+INTERFACE_NAME_SIZE = 16
+EVERYBODYS_PRIORITY = range(7)
+TIMESTAMPING_FLAGS = (1 << 19) - 1
+CLASS_PRIORITY = (0, 0, 0, 0, 2, 2, 2, 2, 6, 6, 6, 6, 4, 4, 4, 4)
+"""Packet priority by the four bits of the IPv4 TOS above the lowest (linux/pkt_sched.h)."""
+
+SOCKET_LEVEL_REFUSALS = {
+    linux.SO_TYPE: ENOPROTOOPT,
+    linux.SO_PROTOCOL: ENOPROTOOPT,
+    linux.SO_DOMAIN: ENOPROTOOPT,
+    linux.SO_ERROR: ENOPROTOOPT,
+    linux.SO_PEEK_OFF: EOPNOTSUPP,
+    linux.SO_ZEROCOPY: EOPNOTSUPP,
+}
+
+
+def set_option(endpoint: Endpoint, level: int, option: int, value: bytes) -> None:
+    """Set one option from the bytes the caller passed."""
+    if level == SOL_IPV6 and endpoint.family != AF_INET6:
+        raise failure(ENOPROTOOPT)
+    setter = SETTERS.get((level, option))
+    if setter is not None:
+        setter(endpoint, value)
+    else:
+        _set_number(endpoint, level, option, value)
+
+
+def _set_number(endpoint: Endpoint, level: int, option: int, value: bytes) -> None:
+    key = (level, option)
+    row = INTEGER_OPTIONS.get(key) or INERT_OPTIONS.get(key)
+    if row is None and key not in RECEIVE_OPTIONS:
+        raise failure(SOCKET_LEVEL_REFUSALS.get(option, ENOPROTOOPT) if level == SOL_SOCKET else ENOPROTOOPT)
+    number = integer(level, value)
+    if row is None:
+        (endpoint.options.receive.add if number else endpoint.options.receive.discard)(key)
+        return
+    if number == -1 and row.minus_one is not None:
+        number = row.minus_one
+    elif row.boolean:
+        number = int(number != 0)
+    if not row.minimum <= number <= row.maximum:
+        raise failure(EINVAL)
+    if row.field:
+        setattr(endpoint.options, row.field, number)
+    else:
+        endpoint.options.inert[key] = number
+
+
+def integer(level: int, value: bytes) -> int:
+    """The number in an option value: four bytes, or at SOL_IP one to three of which the first counts."""
+    if len(value) >= 4:
+        return int(struct.unpack_from("=i", value)[0])
+    if level != SOL_IP:
+        raise failure(EINVAL)
+    return value[0] if value else 0
+
+
+# SOL_SOCKET
+
+
+def _set_debug(endpoint: Endpoint, value: bytes) -> None:
+    if integer(SOL_SOCKET, value) and not endpoint.credentials.capable:
+        raise failure(EACCES)
+
+
+def _buffer_setter(field: str, maximum: str, minimum: int, forced: bool) -> Setter:
+    def setter(endpoint: Endpoint, value: bytes) -> None:
+        size = integer(SOL_SOCKET, value)
+        if forced and not endpoint.credentials.capable:
+            raise failure(EPERM)
+        if forced:
+            size = max(size, 0)
+        else:
+            size = min(size & 0xFFFFFFFF, endpoint.stack.network.sysctl(maximum))
+        setattr(endpoint.options, field, max(2 * min(size, 2**30 - 1), minimum))
+
+    return setter
+
+
+def _set_priority(endpoint: Endpoint, value: bytes) -> None:
+    priority = integer(SOL_SOCKET, value)
+    if priority not in EVERYBODYS_PRIORITY and not endpoint.credentials.capable:
+        raise failure(EPERM)
+    endpoint.options.priority = priority
+
+
+def _set_mark(endpoint: Endpoint, value: bytes) -> None:
+    mark = integer(SOL_SOCKET, value) & 0xFFFFFFFF
+    if not endpoint.credentials.capable:
+        raise failure(EPERM)
+    endpoint.options.mark = mark
+
+
+def _timeout_setter(field: str) -> Setter:
+    def setter(endpoint: Endpoint, value: bytes) -> None:
+        if len(value) < 16:
+            raise failure(EINVAL)
+        seconds, microseconds = struct.unpack_from(linux.TIMEVAL_NEW_LAYOUT, value)
+        if not 0 <= microseconds < 1_000_000:
+            raise failure(EDOM)
+        # Linux turns a negative time into "do not wait", which a microsecond comes closest to; 0 is "for ever".
+        setattr(endpoint.options, field, seconds * 1_000_000 + microseconds if seconds >= 0 else 1)
+
+    return setter
+
+
+def _timestamp_setter(option: int) -> Setter:
+    def setter(endpoint: Endpoint, value: bytes) -> None:
+        endpoint.options.timestamp_option = option if integer(SOL_SOCKET, value) else 0
+
+    return setter
+
+
+def check_timestamping(flags: int) -> None:
+    """EINVAL for unknown flags, and for statistics without OPT_TSONLY."""
+    if flags & ~TIMESTAMPING_FLAGS:
+        raise failure(EINVAL)
+    if flags & linux.SOF_TIMESTAMPING_OPT_STATS and not flags & linux.SOF_TIMESTAMPING_OPT_TSONLY:
+        raise failure(EINVAL)
+
+
+def _timestamping_setter(option: int) -> Setter:
+    def setter(endpoint: Endpoint, value: bytes) -> None:
+        flags = integer(SOL_SOCKET, value)
+        check_timestamping(flags)
+        options = endpoint.options
+        if flags & linux.SOF_TIMESTAMPING_OPT_ID and not options.timestamping & linux.SOF_TIMESTAMPING_OPT_ID:
+            endpoint.stamp_number = 0
+        options.timestamping, options.timestamping_option = flags, option
+
+    return setter
+
+
+def _set_bound_device(endpoint: Endpoint, value: bytes) -> None:
+    name = value[: INTERFACE_NAME_SIZE - 1].split(b"\0")[0]
+    bind_to_interface(endpoint, endpoint.stack.network.interface_index(name.decode("latin-1")) if name else 0)
+
+
+def _set_bound_index(endpoint: Endpoint, value: bytes) -> None:
+    index = integer(SOL_SOCKET, value)
+    if index > 0:
+        endpoint.stack.network.interface_name(index)
+    bind_to_interface(endpoint, index)
+
+
+def bind_to_interface(endpoint: Endpoint, index: int) -> None:
+    """An ordinary user may bind a free socket, not change or undo a binding (EPERM)."""
+    if endpoint.options.bound_interface and not endpoint.credentials.capable:
+        raise failure(EPERM)
+    if index < 0:
+        raise failure(EINVAL)
+    endpoint.options.bound_interface = index
+
+
+def _attach_filter(endpoint: Endpoint, value: bytes) -> None:
+    endpoint.options.filter = SocketFilter(value)
+
+
+def _detach_filter(endpoint: Endpoint, _value: bytes) -> None:
+    if endpoint.options.filter is None:
+        raise failure(ENOENT)
+    endpoint.options.filter = None
+
+
+# SOL_IP
+
+
+def _set_ttl(endpoint: Endpoint, value: bytes) -> None:
+    ttl = integer(SOL_IP, value)
+    if not value or not (ttl == -1 or 1 <= ttl <= 255):
+        raise failure(EINVAL)
+    endpoint.options.ttl = ttl
+
+
+def _set_tos(endpoint: Endpoint, value: bytes) -> None:
+    tos = integer(SOL_IP, value) & 0xFF
+    endpoint.options.tos = tos
+    endpoint.options.priority = CLASS_PRIORITY[tos >> 1 & 15]
+
+
+def _set_ip_options(endpoint: Endpoint, value: bytes) -> None:
+    endpoint.options.ip_options = checked_ip_options(endpoint, value)
+
+
+def checked_ip_options(endpoint: Endpoint, value: bytes) -> bytes:
+    """IPv4 options padded for the header: EINVAL if malformed, EPERM for a source route without the capability."""
+    try:
+        padded = validate_options(value)
+    except BadPacket as error:
+        raise failure(EINVAL) from error
+    if has_source_route(padded) and not endpoint.credentials.capable:
+        raise failure(EPERM)
+    return padded
+
+
+def _set_receive_errors(endpoint: Endpoint, value: bytes) -> None:
+    endpoint.options.receive_errors = int(integer(SOL_IP, value) != 0)
+    if not endpoint.options.receive_errors:
+        endpoint.purge_errors()
+
+
+def _set_transparent(endpoint: Endpoint, value: bytes) -> None:
+    if not value:
+        raise failure(EINVAL)
+    transparent = int(integer(SOL_IP, value) != 0)
+    if transparent and not endpoint.credentials.capable:
+        raise failure(EPERM)
+    endpoint.options.transparent = transparent
+
+
+def _existing_interface(endpoint: Endpoint, index: int, missing: int) -> int:
+    try:
+        endpoint.stack.network.interface_name(index)
+    except OSError as error:
+        raise failure(missing) from error
+    return index
+
+
+def _set_multicast_interface(endpoint: Endpoint, value: bytes) -> None:
+    if len(value) < 4:
+        raise failure(EINVAL)
+    address, index = value[:4], 0
+    if len(value) >= 8:
+        address = value[4:8]
+    if len(value) >= 12:
+        index = int(struct.unpack_from("=i", value, 8)[0])
+    options = endpoint.options
+    if not index and address == bytes(4):
+        options.multicast_interface, options.multicast_source = 0, bytes(4)
+        return
+    index = _existing_interface(endpoint, index, EADDRNOTAVAIL) if index else _interface_with(endpoint, address)
+    if options.bound_interface not in (0, index):
+        raise failure(EINVAL)
+    options.multicast_interface, options.multicast_source = index, address
+
+
+def _interface_with(endpoint: Endpoint, address: bytes) -> int:
+    index = endpoint.stack.network.interface_with(AF_INET, address)
+    if not index:
+        raise failure(EADDRNOTAVAIL)
+    return index
+
+
+def _unicast_interface_setter(field: str) -> Setter:
+    def setter(endpoint: Endpoint, value: bytes) -> None:
+        if len(value) != 4:
+            raise failure(EINVAL)
+        index = int.from_bytes(value, "big")
+        if index:
+            _existing_interface(endpoint, index, EADDRNOTAVAIL)
+            if endpoint.options.bound_interface:
+                raise failure(EINVAL)
+        setattr(endpoint.options, field, index)
+
+    return setter
+
+
+def _refuse_router_alert(_endpoint: Endpoint, _value: bytes) -> None:
+    raise failure(EINVAL)
+
+
+def _membership4(endpoint: Endpoint, value: bytes) -> tuple[bytes, int]:
+    if len(value) < 8:
+        raise failure(EINVAL)
+    group, address = value[:4], value[4:8]
+    if not is_multicast(group):
+        raise failure(EINVAL)
+    index = int(struct.unpack_from("=i", value, 8)[0]) if len(value) >= 12 else 0
+    network = endpoint.stack.network
+    if not index and address != bytes(4):
+        index = network.interface_with(AF_INET, address)
+    elif not index:
+        index = _interface_towards(endpoint, AF_INET, group)
+    if not index:
+        raise failure(ENODEV)
+    return group, _existing_interface(endpoint, index, ENODEV)
+
+
+def _membership6(endpoint: Endpoint, value: bytes) -> tuple[bytes, int]:
+    if len(value) < 20:
+        raise failure(EINVAL)
+    group, index = struct.unpack_from(linux.IPV6_MREQ_LAYOUT, value)
+    if not is_multicast(group):
+        raise failure(EINVAL)
+    index = index or _interface_towards(endpoint, AF_INET6, group)
+    if not index:
+        raise failure(ENODEV)
+    return group, _existing_interface(endpoint, index, ENODEV)
+
+
+def _interface_towards(endpoint: Endpoint, family: int, group: bytes) -> int:
+    try:
+        return endpoint.stack.network.route(family, group).interface
+    except OSError:
+        return 0
+
+
+def _join_setter(family: int) -> Setter:
+    membership = _membership4 if family == AF_INET else _membership6
+
+    def setter(endpoint: Endpoint, value: bytes) -> None:
+        key = (family, *membership(endpoint, value))
+        if key in endpoint.options.memberships:
+            raise failure(EADDRINUSE)
+        endpoint.stack.network.join_group(*key)
+        endpoint.options.memberships.add(key)
+
+    return setter
+
+
+def _leave_setter(family: int) -> Setter:
+    membership = _membership4 if family == AF_INET else _membership6
+
+    def setter(endpoint: Endpoint, value: bytes) -> None:
+        key = (family, *membership(endpoint, value))
+        if key not in endpoint.options.memberships:
+            raise failure(EADDRNOTAVAIL)
+        endpoint.stack.network.leave_group(*key)
+        endpoint.options.memberships.remove(key)
+
+    return setter
+
+
+# SOL_IPV6
+
+
+def _set_receive_errors6(endpoint: Endpoint, value: bytes) -> None:
+    endpoint.options.receive_errors6 = int(integer(SOL_IPV6, value) != 0)
+    if not endpoint.options.receive_errors6:
+        endpoint.purge_errors()
+
+
+def _set_v6_only(endpoint: Endpoint, value: bytes) -> None:
+    only = int(integer(SOL_IPV6, value) != 0)
+    if endpoint.ident:
+        raise failure(EINVAL)
+    endpoint.options.v6_only = only
+
+
+def _set_transparent6(endpoint: Endpoint, value: bytes) -> None:
+    transparent = int(integer(SOL_IPV6, value) != 0)
+    if transparent and not endpoint.credentials.capable:
+        raise failure(EPERM)
+    endpoint.options.transparent6 = transparent
+
+
+def _set_multicast_interface6(endpoint: Endpoint, value: bytes) -> None:
+    index = integer(SOL_IPV6, value)
+    if index:
+        if endpoint.options.bound_interface not in (0, index):
+            raise failure(EINVAL)
+        _existing_interface(endpoint, index, ENODEV)
+    endpoint.options.multicast_interface6 = index
+
+
+def _set_sticky_packet_information(endpoint: Endpoint, value: bytes) -> None:
+    if not value:
+        value = bytes(20)
+    if len(value) < 20:
+        raise failure(EINVAL)
+    source, index = struct.unpack_from(linux.IN6_PKTINFO_LAYOUT, value)
+    if index and endpoint.options.bound_interface not in (0, index):
+        raise failure(EINVAL)
+    check_source6(endpoint, source, index)
+    endpoint.options.sticky_interface, endpoint.options.sticky_source = index, source
+
+
+def check_source6(endpoint: Endpoint, source: bytes, interface: int) -> None:
+    """IPV6_PKTINFO's source must be an address of this host (EINVAL; ENODEV for a bad interface), though it is then
+    not used.
+    """
+    if interface:
+        endpoint.stack.network.interface_name(interface)
+    if source == bytes(16) or endpoint.may_use_foreign_source6():
+        return
+    scope = interface if needs_scope(source) else 0
+    if is_multicast(source) or endpoint.stack.network.address_kind(AF_INET6, source, scope) != LOCAL:
+        raise failure(EINVAL)
+
+
+def _extension_header_setter(option: int, privileged: bool) -> Setter:
+    def setter(endpoint: Endpoint, value: bytes) -> None:
+        if privileged and not endpoint.credentials.capable:
+            raise failure(EPERM)
+        if value and (len(value) < 2 or len(value) & 7 or len(value) > 8 * 255):
+            raise failure(EINVAL)
+        if value and (value[1] + 1) * 8 > len(value):
+            raise failure(EINVAL)
+        endpoint.options.extension_headers[option] = value
+
+    return setter
+
+
+SETTERS: dict[tuple[int, int], Setter] = {
+    (SOL_SOCKET, linux.SO_DEBUG): _set_debug,
+    (SOL_SOCKET, linux.SO_RCVBUF): _buffer_setter("receive_buffer", "core.rmem_max", MINIMUM_RECEIVE_BUFFER, False),
+    (SOL_SOCKET, linux.SO_SNDBUF): _buffer_setter("send_buffer", "core.wmem_max", MINIMUM_SEND_BUFFER, False),
+    (SOL_SOCKET, linux.SO_RCVBUFFORCE): _buffer_setter("receive_buffer", "core.rmem_max", MINIMUM_RECEIVE_BUFFER, True),
+    (SOL_SOCKET, linux.SO_SNDBUFFORCE): _buffer_setter("send_buffer", "core.wmem_max", MINIMUM_SEND_BUFFER, True),
+    (SOL_SOCKET, linux.SO_PRIORITY): _set_priority,
+    (SOL_SOCKET, linux.SO_MARK): _set_mark,
+    (SOL_SOCKET, linux.SO_RCVTIMEO): _timeout_setter("receive_timeout_us"),
+    (SOL_SOCKET, linux.SO_SNDTIMEO): _timeout_setter("send_timeout_us"),
+    (SOL_SOCKET, linux.SO_RCVTIMEO_NEW): _timeout_setter("receive_timeout_us"),
+    (SOL_SOCKET, linux.SO_SNDTIMEO_NEW): _timeout_setter("send_timeout_us"),
+    (SOL_SOCKET, linux.SO_TIMESTAMP): _timestamp_setter(linux.SO_TIMESTAMP),
+    (SOL_SOCKET, linux.SO_TIMESTAMPNS): _timestamp_setter(linux.SO_TIMESTAMPNS),
+    (SOL_SOCKET, linux.SO_TIMESTAMP_NEW): _timestamp_setter(linux.SO_TIMESTAMP_NEW),
+    (SOL_SOCKET, linux.SO_TIMESTAMPNS_NEW): _timestamp_setter(linux.SO_TIMESTAMPNS_NEW),
+    (SOL_SOCKET, linux.SO_TIMESTAMPING): _timestamping_setter(linux.SO_TIMESTAMPING),
+    (SOL_SOCKET, linux.SO_TIMESTAMPING_NEW): _timestamping_setter(linux.SO_TIMESTAMPING_NEW),
+    (SOL_SOCKET, linux.SO_BINDTODEVICE): _set_bound_device,
+    (SOL_SOCKET, linux.SO_BINDTOIFINDEX): _set_bound_index,
+    (SOL_SOCKET, linux.SO_ATTACH_FILTER): _attach_filter,
+    (SOL_SOCKET, linux.SO_DETACH_FILTER): _detach_filter,
+    (SOL_IP, linux.IP_TTL): _set_ttl,
+    (SOL_IP, linux.IP_TOS): _set_tos,
+    (SOL_IP, linux.IP_OPTIONS): _set_ip_options,
+    (SOL_IP, linux.IP_RECVERR): _set_receive_errors,
+    (SOL_IP, linux.IP_TRANSPARENT): _set_transparent,
+    (SOL_IP, linux.IP_MULTICAST_IF): _set_multicast_interface,
+    (SOL_IP, linux.IP_UNICAST_IF): _unicast_interface_setter("unicast_interface"),
+    (SOL_IP, linux.IP_ROUTER_ALERT): _refuse_router_alert,
+    (SOL_IP, linux.IP_ADD_MEMBERSHIP): _join_setter(AF_INET),
+    (SOL_IP, linux.IP_DROP_MEMBERSHIP): _leave_setter(AF_INET),
+    (SOL_IPV6, linux.IPV6_RECVERR): _set_receive_errors6,
+    (SOL_IPV6, linux.IPV6_V6ONLY): _set_v6_only,
+    (SOL_IPV6, linux.IPV6_TRANSPARENT): _set_transparent6,
+    (SOL_IPV6, linux.IPV6_MULTICAST_IF): _set_multicast_interface6,
+    (SOL_IPV6, linux.IPV6_UNICAST_IF): _unicast_interface_setter("unicast_interface6"),
+    (SOL_IPV6, linux.IPV6_PKTINFO): _set_sticky_packet_information,
+    (SOL_IPV6, linux.IPV6_ADD_MEMBERSHIP): _join_setter(AF_INET6),
+    (SOL_IPV6, linux.IPV6_DROP_MEMBERSHIP): _leave_setter(AF_INET6),
+    (SOL_IPV6, linux.IPV6_HOPOPTS): _extension_header_setter(linux.IPV6_HOPOPTS, privileged=True),
+    (SOL_IPV6, linux.IPV6_DSTOPTS): _extension_header_setter(linux.IPV6_DSTOPTS, privileged=True),
+    (SOL_IPV6, linux.IPV6_RTHDRDSTOPTS): _extension_header_setter(linux.IPV6_RTHDRDSTOPTS, privileged=True),
+    (SOL_IPV6, linux.IPV6_RTHDR): _extension_header_setter(linux.IPV6_RTHDR, privileged=False),
+}
