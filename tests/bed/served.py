@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bed.bed import Bed
@@ -16,6 +17,7 @@ from bed.kinds import ADDRESSES, DEFAULT_ROUTERS, UNREACHABLE_PREFIXES, NetworkB
 from pingsock.link.cable import memory_cable
 from pingsock.service.embedded import EmbeddedServer
 from pingsock.sockets.served import ServedPingSocket
+from pingsock.stack.policy import GroupRange
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -37,7 +39,7 @@ class ServedBed(Bed):
         return ServedPingSocket(ip.af, self.server.connect(credentials=who))
 
     def create(self, family: int, type_: int, protocol: int) -> Any:
-        return ServedPingSocket(family, self.server.connect(), type=type_, proto=protocol)
+        return ServedPingSocket(family, self.server.connect(), kind=type_, proto=protocol)
 
     def unprivileged(self, function: Callable[[Callable[[Family], Subject]], T]) -> T:
         return function(self._open_unprivileged)
@@ -48,12 +50,16 @@ class ServedBed(Bed):
         return sock
 
     def may_open(self, ip: Family, group_range: tuple[int, int], who: Credentials) -> int:
-        with self.sysctl("ipv4.ping_group_range", "{} {}".format(*group_range)):
-            try:
-                self.open_as(ip, who).close()
-            except OSError as err:
-                return err.errno or errno.EIO
-            return 0
+        stack = self.server.stack
+        before = stack.policy
+        stack.apply_policy(before.replace(group_range=GroupRange(*group_range)))
+        try:
+            self.open_as(ip, who).close()
+        except OSError as err:
+            return err.errno or errno.EIO
+        finally:
+            stack.apply_policy(before)
+        return 0
 
     @contextlib.contextmanager
     def idents_taken(self, spare: Collection[int]) -> Iterator[None]:
@@ -96,16 +102,19 @@ class MemoryBed(ServedBed):
         from pingsock.link.host import HostLink
 
         super().__init__()
-        self.host = HostLink()
+        lock = threading.RLock()
+        self.host = HostLink(lock=lock)
         for name, addresses in ADDRESSES.items():
             near, self.cables[name] = memory_cable()
-            self.host.add_interface(name, near, addresses)
+            # Of equal addresses a host prefers the oldest of IPv4 and the newest of IPv6.
+            four, six = (tuple(a for a in addresses if (":" in a) == v6) for v6 in (False, True))
+            self.host.add_interface(name, near, four + six[::-1])
         for router in DEFAULT_ROUTERS:
             self.host.add_route("default", via=router, interface="ps0")
         for kind, prefixes in UNREACHABLE_PREFIXES.items():
             for prefix in prefixes:
                 self.host.add_route(prefix, kind=kind)
-        self.server = EmbeddedServer(self.host)
+        self.server = EmbeddedServer(self.host, lock=lock)
         self.start_settling()
 
     def index(self, interface: str) -> int:
