@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 from typing import Any, NamedTuple
 
@@ -98,7 +99,7 @@ def path(routers: int = 3, *, seed: int = 0, host: dict[str, Any] | None = None,
         network.router(f"r{number}", f"10.255.0.{number}", f"2001:db8:ff::{number}")
     network.host("far", "192.0.2.1", "2001:db8:aaaa::1", **(host or {}))
     names = [*(f"r{number}" for number in range(1, routers + 1)), "far"]
-    for number, (left, right) in enumerate(zip(names, names[1:]), 1):
+    for number, (left, right) in enumerate(itertools.pairwise(names), 1):
         network.link(left, right, f"10.0.{number}.0/24", f"2001:db8:{number}::/64", **settings)
     return Bench(network, "r1")
 

@@ -11,7 +11,7 @@ from pingsock.lab.routing import CONNECTED, FORWARD, REFUSALS
 from pingsock.wire import types
 from pingsock.wire.errors import BadPacket
 from pingsock.wire.ipv4 import MINIMUM_HEADER_LENGTH
-from pingsock.wire.ipv4_options import fill_outgoing
+from pingsock.wire.ipv4_options import record_arrival
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def _with_options(node: Node, datagram: Datagram, interface: Interface, leaving:
         return [Emission(datagram, interface=leaving)]
     address = leaving.address(socket.AF_INET) or node.address(socket.AF_INET)
     try:
-        options = fill_outgoing(datagram.options, address, node.network.milliseconds_of_day())
+        options = record_arrival(datagram.options, address, node.network.milliseconds_of_day())
     except BadPacket:
         return complain(node, datagram, interface, "parameter problem", pointer=MINIMUM_HEADER_LENGTH)
     return [Emission(datagram.replace(options=options), interface=leaving)]

@@ -81,6 +81,10 @@ class LabThread:
                 return future.result()
         raise RuntimeError("the lab's thread is not running")
 
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until the thread ends by itself, which only an exception in it makes it do."""
+        self._thread.join(timeout)
+
     def _entrance(self, attached: Attachment) -> Callable[[bytes], None]:
         return lambda packet: self._submit(lambda: attached.enter(packet, time.monotonic()))
 
