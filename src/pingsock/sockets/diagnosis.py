@@ -96,7 +96,7 @@ def diagnose(family: int = 0) -> Diagnosis:
     """Try and explain every kind of socket for one address family, or for both."""
     around = read_surroundings()
     families = (family,) if family else tuple(PROTOCOLS)
-    return Diagnosis(tuple(_examine(name, each, around) for name in _OPENERS for each in families), around)
+    return Diagnosis(tuple(_examine(name, each, around) for name in OPENERS for each in families), around)
 
 
 def _examine(name: str, family: int, around: Surroundings) -> KindDiagnosis:
@@ -110,7 +110,7 @@ def _examine(name: str, family: int, around: Surroundings) -> KindDiagnosis:
 
 def _refusal(name: str, family: int) -> int | None:
     try:
-        _OPENERS[name](family)
+        OPENERS[name](family)
     except OSError as err:
         return err.errno or errno.EIO
     return None
@@ -126,7 +126,8 @@ def _open_raw(family: int) -> None:
     socket.socket(family, socket.SOCK_RAW, PROTOCOLS[family]).close()
 
 
-_OPENERS: dict[str, Callable[[int], None]] = {"kernel": _open_kernel, "embedded": _open_raw}
+OPENERS: dict[str, Callable[[int], None]] = {"kernel": _open_kernel, "embedded": _open_raw}
+"""How each kind is tried: for the embedded one its raw socket is enough, the layer itself needs no permission."""
 
 
 def explain(name: str, family: int, refusal: int, around: Surroundings) -> Finding:
