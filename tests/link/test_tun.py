@@ -8,8 +8,8 @@ import socket
 import threading
 
 import pytest
-from private_network import private_network
 
+from link.private_network import private_network
 from pingsock.link.prefixes import parse_prefix
 from pingsock.link.tun import TunDevice
 
@@ -146,7 +146,7 @@ def test_a_device_stays_in_the_namespace_it_was_made_in() -> None:
         home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
 
         def elsewhere() -> None:
-            from private_network import CLONE_NEWNET, LIBC  # noqa: PLC0415
+            from link.private_network import CLONE_NEWNET, LIBC
 
             assert LIBC.unshare(CLONE_NEWNET) == 0
             device.configure(["10.9.0.1/24"])

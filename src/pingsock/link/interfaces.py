@@ -178,9 +178,13 @@ class Interfaces:
             return BROADCAST
         return UNICAST
 
+    def but_loopback(self) -> list[Interface]:
+        """All others, oldest first."""
+        return [interface for interface in self if interface.index != LOOPBACK]
+
     def first_with(self, family: int) -> Interface | None:
         """The oldest interface besides `lo`, one with an address of the family if there is such."""
-        others = [interface for interface in self if interface.index != LOOPBACK]
+        others = self.but_loopback()
         return next((each for each in others if each.first_address(family)), others[0] if others else None)
 
     def join(self, group: bytes, index: int) -> None:

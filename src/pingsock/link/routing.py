@@ -35,6 +35,10 @@ ROUTE_ERRNO = {
 """Kinds of route, and what sending by each fails with."""
 
 
+_LARGEST_IPV4_PACKET = 0xFFFF
+"""What the loopback's MTU of 65536 comes to."""
+
+
 class RouteEntry(Value):
     """One line of the routing table."""
 
@@ -107,10 +111,16 @@ class Query(Value):
     dont_route: bool = False
 
     def suits(self, entry: RouteEntry) -> bool:
-        """Whether a route obeys the interface and on-link wishes."""
-        if self.interface and entry.interface not in (0, self.interface):
+        """Whether a route obeys the interface and on-link wishes.
+
+        A route that refuses has no interface. In IPv4 it stands in the way of any that is asked for, in IPv6 of `lo`
+        alone; `dont_route` does not exist in IPv6.
+        """
+        if self.family == AF_INET6:
+            return not self.interface or (entry.interface or LOOPBACK) == self.interface
+        if self.dont_route and (entry.via or not entry.interface):
             return False
-        return not (self.dont_route and entry.via)
+        return not self.interface or entry.interface in (0, self.interface)
 
     def allows(self, interfaces: list[int]) -> bool:
         """Whether one of these interfaces will do."""
@@ -148,7 +158,8 @@ class Router:
         if query.family == AF_INET and prefixes.is_loopback(hop.source) and hop.interface != LOOPBACK:
             raise os_error(errno.EINVAL)
         mtu = self._interfaces[hop.interface].mtu
-        path_mtu, locked = self._path_mtus.get(query.destination, mtu)
+        largest = min(mtu, _LARGEST_IPV4_PACKET) if query.family == AF_INET else mtu
+        path_mtu, locked = self._path_mtus.get(query.destination, largest)
         return Route(hop.kind, hop.source, hop.interface, mtu, path_mtu, locked)
 
     def hop(self, query: Query) -> Hop:
@@ -157,7 +168,9 @@ class Router:
 
     def _hop4(self, query: Query) -> Hop:
         if query.destination == prefixes.ANY4:
-            query = query.replace(destination=query.source or prefixes.LOOPBACK4)
+            if not query.source:
+                return Hop(LOCAL, LOOPBACK, self._own_address4(query.interface))
+            query = query.replace(destination=query.source)
         kind = self._interfaces.kind(query.destination)
         if kind == LOCAL and query.allows(self._interfaces.owners(query.destination)):
             home = prefixes.LOOPBACK4 if prefixes.is_loopback(query.destination) else query.destination
@@ -176,7 +189,7 @@ class Router:
         if not query.interface and not owners:
             return self._table_hop4(query, kind)
         out = self._interfaces[query.interface or owners[0]]
-        return Hop(kind, out.index, query.source or out.first_address(AF_INET) or prefixes.ANY4)
+        return Hop(kind, out.index, query.source or self._near(out, query.destination))
 
     def _table_hop4(self, query: Query, kind: int) -> Hop:
         try:
@@ -198,20 +211,30 @@ class Router:
     def _source4(self, entry: RouteEntry, destination: bytes) -> bytes:
         return entry.source or self._near(self._interfaces[entry.interface], entry.via or destination)
 
+    def _own_address4(self, interface: int) -> bytes:
+        """Where a packet to 0.0.0.0, which is ourselves, comes from."""
+        if interface in (0, LOOPBACK):
+            return prefixes.LOOPBACK4
+        return self._interfaces[interface].first_address(AF_INET) or prefixes.LOOPBACK4
+
     def _near(self, interface: Interface, target: bytes) -> bytes:
-        """The interface's address in the target's subnet, else its first, else another's, else 0.0.0.0."""
+        """The interface's address in the target's subnet, else its first, else another's, else 0.0.0.0.
+
+        Those of `lo` are good for nothing but loopback targets.
+        """
         for entry in interface.addresses:
             if entry.covers(target):
                 return entry.address
-        return interface.first_address(AF_INET) or self._first_address4() or prefixes.ANY4
+        own = interface.first_address(AF_INET) if interface.index != LOOPBACK else b""
+        return own or self._first_address4() or prefixes.ANY4
 
     def _first_address4(self) -> bytes:
-        others = [each for each in self._interfaces if each.index != LOOPBACK]
+        others = self._interfaces.but_loopback()
         return next((address for each in others if (address := each.first_address(AF_INET))), b"")
 
     def _hop6(self, query: Query) -> Hop:
         kind = self._interfaces.kind(query.destination, query.interface)
-        if kind == LOCAL and (query.interface == LOOPBACK or query.allows(self._interfaces.owners(query.destination))):
+        if kind == LOCAL and query.allows(self._interfaces.owners(query.destination)):
             return Hop(LOCAL, LOOPBACK, query.source or query.destination)
         if kind == MULTICAST:
             out = self._multicast_interface6(query)
@@ -221,6 +244,8 @@ class Router:
         return Hop(kind, out.index, query.source or self._source6(out, query.destination))
 
     def _multicast_interface6(self, query: Query) -> Interface:
+        if query.interface == LOOPBACK:
+            raise os_error(errno.ENETUNREACH)
         if query.interface:
             return self._interfaces[query.interface]
         home = self._interfaces.owners(query.source) if prefixes.is_link_local(query.source) else []
@@ -230,14 +255,14 @@ class Router:
         return out
 
     def _source6(self, out: Interface, destination: bytes) -> bytes:
-        """RFC 6724 section 5 as far as it applies here: scope, then interface, then the longest matching prefix."""
+        """RFC 6724 section 5, rules 1, 2, 5 and 8: the same, the right scope, the interface, the longest prefix."""
         candidates = []
-        for interface in self._interfaces:
+        for interface in self._interfaces.but_loopback():
             for position, entry in enumerate(interface.addresses):
                 address, is_out = entry.address, interface is out
                 if entry.family == AF_INET6 and (is_out or not prefixes.is_link_local(address)):
                     rank, bits = self._scope_rank(address, destination), prefixes.common_bits(address, destination)
-                    candidates.append((rank, is_out, bits, -position, address))
+                    candidates.append((address == destination, rank, is_out, bits, -position, address))
         if not candidates:
             raise os_error(errno.EADDRNOTAVAIL)
         return max(candidates)[-1]
