@@ -6,18 +6,19 @@ The only place that knows how a server and its sockets are made.
 from __future__ import annotations
 
 import contextlib
-import errno
+import socket
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from bed.bed import Bed
+from bed.bed import Bed, errno_of
 from bed.child import Credentials
 from bed.families import V4, Family
 from bed.kinds import ADDRESSES, DEFAULT_ROUTERS, UNREACHABLE_PREFIXES, NetworkBed
 from pingsock.link.cable import memory_cable
-from pingsock.service.embedded import EmbeddedServer
+from pingsock.link.host import HostLink
+from pingsock.service.embedded import EmbeddedServer, own_credentials
 from pingsock.sockets.served import ServedPingSocket
-from pingsock.stack.policy import GroupRange
+from pingsock.stack.sockaddr import pack_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from bed.subject import Subject
 
 T = TypeVar("T")
+
+
+GROUP_RANGE = "ipv4.ping_group_range"
+"""The stack's own; the kernel's does not count for it."""
 
 
 class ServedBed(Bed):
@@ -49,27 +54,36 @@ class ServedBed(Bed):
         self._opened.append(sock)
         return sock
 
+    def read_sysctl(self, name: str) -> str:
+        if name == GROUP_RANGE:
+            return str(self.server.stack.policy.group_range)
+        return super().read_sysctl(name)
+
+    def write_sysctl(self, name: str, value: str) -> None:
+        if name != GROUP_RANGE:
+            super().write_sysctl(name, value)
+            return
+        policy = self.server.stack.policy
+        self.server.stack.apply_policy(policy.replace(group_range=policy.group_range.written(value)))
+
     def may_open(self, ip: Family, group_range: tuple[int, int], who: Credentials) -> int:
-        stack = self.server.stack
-        before = stack.policy
-        stack.apply_policy(before.replace(group_range=GroupRange(*group_range)))
-        try:
-            self.open_as(ip, who).close()
-        except OSError as err:
-            return err.errno or errno.EIO
-        finally:
-            stack.apply_policy(before)
-        return 0
+        with self.sysctl(GROUP_RANGE, "{} {}".format(*group_range)):
+            return errno_of(lambda: self.open_as(ip, who).close())
 
     @contextlib.contextmanager
     def idents_taken(self, spare: Collection[int]) -> Iterator[None]:
-        holders = [self.open(V4) for _ in range(1, 65536 - len(spare))]
-        for sock, number in zip(holders, sorted(set(range(1, 65536)) - set(spare)), strict=False):
-            with contextlib.suppress(OSError):  # one of the bed's own holds it already
-                sock.bind(V4.name_of(V4.any, number))
+        # Straight from the stack: 65,535 clients would need as many descriptors.
+        stack = self.server.stack
+        holders = []
+        with self.server.lock:
+            for ident in sorted(set(range(1, 65536)) - set(spare) - stack.idents.idents()):
+                holder = stack.socket(V4.af, socket.SOCK_DGRAM, V4.protocol, own_credentials())
+                holder.bind(pack_in(bytes(4), ident))
+                holders.append(holder)
         yield
-        for sock in holders:
-            sock.close()
+        with self.server.lock:
+            for holder in holders:
+                holder.close()
 
     def proc_net(self, ip: Family) -> str:
         return self.server.proc_net_icmp() if ip is V4 else self.server.proc_net_icmp6()
@@ -93,14 +107,24 @@ class EmbeddedBed(ServedBed, NetworkBed):
         super().close()
 
 
-class MemoryBed(ServedBed):
+class MemoryHost(Bed):
+    """The settings of a host in memory."""
+
+    host: HostLink
+
+    def read_sysctl(self, name: str) -> str:
+        return str(self.host.sysctl(name))
+
+    def write_sysctl(self, name: str, value: str) -> None:
+        self.host.set_sysctl(name, value)
+
+
+class MemoryBed(ServedBed, MemoryHost):
     """Served over an IP host in memory."""
 
     kind = "memory"
 
     def __init__(self) -> None:
-        from pingsock.link.host import HostLink
-
         super().__init__()
         lock = threading.RLock()
         self.host = HostLink(lock=lock)
@@ -119,12 +143,6 @@ class MemoryBed(ServedBed):
 
     def index(self, interface: str) -> int:
         return self.host.interface_index(interface)
-
-    def read_sysctl(self, name: str) -> str:
-        return str(self.host.sysctl(name))
-
-    def write_sysctl(self, name: str, value: str) -> None:
-        self.host.set_sysctl(name, value)
 
     def close(self) -> None:
         self.stop_settling()
