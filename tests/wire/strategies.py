@@ -53,3 +53,30 @@ icmp6_messages: st.SearchStrategy[icmp6.Icmp6Message] = st.one_of(
     st.builds(icmp6.Redirect, address6, address6, data, long, octet),
     st.builds(icmp6.Unknown, st.sampled_from([0, 5, 135, 255]), octet, st.binary(min_size=4, max_size=40)),
 )
+
+_hop = st.sampled_from([bytes((10, 77, 0, last)) for last in (1, 2, 3, 200)]) | address4
+
+
+@st.composite
+def _slots(draw: st.DrawFn, kind: int, head: int) -> bytes:
+    """An option with slots; its pointer mostly where a host would have left it."""
+    body = b"".join(draw(st.lists(_hop, max_size=(40 - head) // 4)))
+    body += draw(st.sampled_from([b"", b"", b"", b"\0", b"\0\0\0"]))
+    length = head + len(body)
+    pointer = draw(st.integers(0, 10).map(lambda slot: head + 1 + 4 * slot) | st.integers(0, 60))
+    extra = bytes((draw(st.sampled_from([0, 1, 3, 0, 1, 3, 2, 0xF0, 0xE1, 0xF3]) | octet),)) if head == 4 else b""
+    return bytes((kind, length & 0xFF, pointer)) + extra + body
+
+
+ipv4_option = st.one_of(
+    st.just(b"\1"),
+    _slots(7, 3),
+    _slots(68, 4),
+    _slots(131, 3),
+    _slots(137, 3),
+    st.sampled_from([b"\x94\x04\0\0", b"\x94\x04\0\1", b"\x94\x03\0", b"\0", b"\0\7", b"\x1e\4ab", b"\x86\6\0\0\0\1"]),
+    st.builds(lambda kind, body: bytes((kind, len(body) + 2)) + body, octet, st.binary(max_size=6)),
+)
+ipv4_options = st.lists(ipv4_option, max_size=4).map(b"".join).map(lambda options: options[:40]) | st.binary(
+    max_size=42
+)

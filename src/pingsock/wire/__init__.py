@@ -8,7 +8,8 @@
 `icmp6`         ICMPv6 messages
 `interfaces`    how an interface is named in extensions: RFC 5837 and RFC 8335
 `ipv4`          IPv4 headers
-`ipv4_options`  IPv4 options, and what a host does with them
+`ipv4_options`  what a host does with IPv4 options
+`ipv4_option_values`  IPv4 options as values
 `ipv6`          IPv6 headers and the chain of extension headers
 `message`       what ICMPv4 and ICMPv6 messages share
 `quote`         the packet quoted inside an error

@@ -80,7 +80,7 @@ class _Extensible(_Icmp6):
 
     def rest(self) -> bytes:
         """Length, reserved, body."""
-        if self.reserved >> 24:
+        if not 0 <= self.reserved <= 0xFFFFFF:
             raise BadPacket(f"reserved bits {self.reserved:#x} do not fit in 24 bits")
         return _LONG.pack(self.length << 24 | self.reserved) + self.body
 
