@@ -207,19 +207,19 @@ class Bed(abc.ABC):
 
     def settle(self) -> None:
         """Return when everything injected before has been dealt with."""
+        for ip in self._barriers:
+            assert self._marker_arrives(ip, DEADLINE), f"the bed did not settle: an {ip} marker never arrived"
+
+    def _marker_arrives(self, ip: Family, patience: float) -> bool:
         self._marker += 1
         payload = b"settled %d" % self._marker
-        for ip, barrier in self._barriers.items():
-            marker = packets.echo(ip.reply, self._barrier_idents[ip], payload=payload)
-            self.inject(packets.packet(ip, ip.far, ip.host, marker))
-            self._wait_for_marker(barrier, payload)
-
-    def _wait_for_marker(self, barrier: Subject, payload: bytes) -> None:
-        while True:
-            readable, _, _ = select.select([barrier], [], [], DEADLINE)
-            assert readable, "the bed did not settle: a marker reply never arrived"
+        marker = packets.echo(ip.reply, self._barrier_idents[ip], payload=payload)
+        self.inject(packets.packet(ip, ip.far, ip.host, marker))
+        barrier = self._barriers[ip]
+        while select.select([barrier], [], [], patience)[0]:
             if barrier.recv(2048)[8:] == payload:
-                return
+                return True
+        return False
 
     def start_settling(self) -> None:
         """Open the sockets `settle` needs, and have arriving packets stamped from now on."""
@@ -230,6 +230,13 @@ class Bed(abc.ABC):
             barrier.setsockopt(linux.SOL_SOCKET, linux.SO_REUSEADDR, 0)
             self._barriers[ip] = barrier
             self._barrier_idents[ip] = barrier.getsockname()[1]
+        for ip in FAMILIES:
+            self._wait_until_reached(ip)
+
+    def _wait_until_reached(self, ip: Family) -> None:
+        """A kernel takes a moment until a new interface receives."""
+        tries = int(DEADLINE / 0.05)
+        assert any(self._marker_arrives(ip, 0.05) for _ in range(tries)), f"nothing reaches the host over {ip}"
 
     def reset(self) -> None:
         """Between tests: close what the test opened, forget what was sent."""

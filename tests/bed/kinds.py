@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from bed.bed import Bed, errno_of
+from bed.bed import DEADLINE, Bed, errno_of
 from bed.child import Credentials, allow_descriptors, holding, in_child
 from bed.families import LINK_LOCAL, V4, V6, Family
 from bed.namespace import run_ip
@@ -48,6 +49,8 @@ SYSCTLS = {
     "ipv6.conf.default.addr_gen_mode": "1",
     "ipv6.conf.default.router_solicitations": "0",
 }
+IPV6_ADDRESSES = "/proc/thread-self/net/if_inet6"
+TENTATIVE = 0x40
 
 
 def _sysctl_path(name: str) -> Path:
@@ -64,6 +67,7 @@ class KernelNetwork:
         self._open_widest_range()
         self.devices = {name: TunDevice(name) for name in ADDRESSES}
         run_ip("\n".join(self._commands()))
+        self._wait_for_addresses()
 
     @staticmethod
     def _open_widest_range() -> None:
@@ -87,6 +91,13 @@ class KernelNetwork:
         for kind, prefixes in UNREACHABLE_PREFIXES.items():
             for prefix in prefixes:
                 yield f"route add {kind} {prefix}"
+
+    @staticmethod
+    def _wait_for_addresses() -> None:
+        """Until no IPv6 address is tentative, so that each can be a source."""
+        deadline = time.monotonic() + DEADLINE
+        while any(int(line.split()[4], 16) & TENTATIVE for line in Path(IPV6_ADDRESSES).read_text().splitlines()):
+            assert time.monotonic() < deadline, "IPv6 addresses stay tentative"
 
     def close(self) -> None:
         for device in self.devices.values():
