@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import shutil
 import statistics
@@ -137,3 +138,17 @@ def test_examples_of_the_library_run(document: str) -> None:
     assert examples
     for example in examples:
         in_private_network(lambda: exec(example, {}), group_range=EVERYBODY)  # noqa: B023 - called at once
+
+
+def test_the_installed_command_imports_what_it_needs_and_no_more() -> None:
+    script = ast.parse((ROOT / "scripts/pingsock").read_text())
+    imported = {
+        node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
+        for node in script.body
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+    }
+    assert imported == {"sys", "pingsock.cli.main"}
+    command = [sys.executable, str(ROOT / "scripts/pingsock"), "ping", "-V"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    ended = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert "iputils" in ended.stdout

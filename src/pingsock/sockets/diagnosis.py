@@ -84,8 +84,9 @@ class Diagnosis(Value):
         return "\n".join([f"Ping sockets for {_caller(self.surroundings)}:", "", *(f"  {row}" for row in rows)])
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
+        """Plain data for JSON; `schema` counts up when a name changes its meaning or goes."""
         return {
+            "schema": 1,
             "usable": self.usable,
             "kinds": [kind.as_dict() for kind in self.kinds],
             "surroundings": self.surroundings.as_dict(),
