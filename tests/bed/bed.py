@@ -16,6 +16,7 @@ from __future__ import annotations
 import abc
 import contextlib
 import errno
+import fcntl
 import select
 import struct
 import time
@@ -125,6 +126,10 @@ class Bed(abc.ABC):
     @abc.abstractmethod
     def may_open(self, ip: Family, group_range: tuple[int, int], who: Credentials) -> int:
         """0, or the errno with which somebody is refused a socket under this group range."""
+
+    def ioctl(self, sock: Subject, number: int) -> bytes:
+        """ioctl(2) with an int for its argument."""
+        return fcntl.ioctl(sock.fileno(), number, bytes(4))
 
     @abc.abstractmethod
     def proc_net(self, ip: Family) -> str:

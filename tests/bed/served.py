@@ -107,16 +107,24 @@ class EmbeddedBed(ServedBed, NetworkBed):
         super().close()
 
 
+UNNEEDED = "always"
+"""Reads a setting a kernel needs for what a host in memory always does."""
+
+
 class MemoryHost(Bed):
     """The settings of a host in memory."""
 
     host: HostLink
 
     def read_sysctl(self, name: str) -> str:
-        return str(self.host.sysctl(name))
+        try:
+            return str(self.host.sysctl(name))
+        except KeyError:
+            return UNNEEDED
 
     def write_sysctl(self, name: str, value: str) -> None:
-        self.host.set_sysctl(name, value)
+        if self.read_sysctl(name) != UNNEEDED:
+            self.host.set_sysctl(name, value)
 
 
 class MemoryBed(ServedBed, MemoryHost):
