@@ -84,7 +84,10 @@ def test_a_changed_project_is_installed_anew(machine: Machine) -> None:
 
 def test_root_gets_the_packages_that_are_missing_and_no_others(machine: Machine) -> None:
     machine.test(USER_ID="0", MISSING="fping")
-    assert machine.called("apt-get") == ["apt-get update -q", "apt-get install -q -y --no-install-recommends fping"]
+    assert machine.called("apt-get") == [
+        "apt-get update -q",
+        "apt-get install -q -y --no-install-recommends --no-upgrade fping",
+    ]
 
 
 def test_sudo_without_a_password_will_do(machine: Machine) -> None:

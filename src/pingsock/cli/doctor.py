@@ -20,11 +20,11 @@ Exit status: 0 if a kind can be opened, 1 if none can, 2 for a mistake on the co
 def main(arguments: list[str], _called: str = "doctor") -> int:
     """Run the subcommand; the exit status."""
     if "-h" in arguments or "--help" in arguments:
-        sys.stdout.write(USAGE)
+        print(USAGE, end="")
         return 0
     unknown = [argument for argument in arguments if argument != "--json"]
     if unknown:
-        sys.stderr.write(f"pingsock doctor: no such argument: {unknown[0]}\n{USAGE}")
+        print(f"pingsock doctor: no such argument: {unknown[0]}\n{USAGE}", end="", file=sys.stderr)
         return 2
     return _report(as_json=bool(arguments))
 
@@ -33,11 +33,11 @@ def _report(*, as_json: bool) -> int:
     from pingsock.sockets.diagnosis import diagnose
 
     diagnosis = diagnose()
-    sys.stdout.write(_json(diagnosis.as_dict()) if as_json else diagnosis.text() + "\n")
+    print(_json(diagnosis.as_dict()) if as_json else diagnosis.text())
     return 0 if diagnosis.usable else 1
 
 
 def _json(report: dict[str, object]) -> str:
     from json import dumps
 
-    return dumps(report, indent=2) + "\n"
+    return dumps(report, indent=2)
