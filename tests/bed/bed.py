@@ -320,7 +320,7 @@ class Bed(abc.ABC):
             payload,
             how.pop("code", 0),
         )
-        return packets.packet(ip, how.pop("source", ip.host), destination or ip.distant, message, **how)
+        return packets.packet(ip, how.pop("source", ip.host), destination or ip.addressee, message, **how)
 
     def error(
         self,

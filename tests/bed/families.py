@@ -36,6 +36,8 @@ class Family:
     """The next hop of the default route."""
     distant: str
     """Somebody behind the router."""
+    addressee: str
+    """Also behind the router: whom the quotes of ICMP errors were sent to unless a test says otherwise."""
     unreachable: str
     prohibited: str
     blackholed: str
@@ -100,6 +102,7 @@ V4 = Family(
     far_elsewhere="10.8.0.2",
     router="10.9.0.254",
     distant="198.51.100.7",
+    addressee="198.51.100.99",
     unreachable="10.66.1.1",
     prohibited="10.66.2.1",
     blackholed="10.66.3.1",
@@ -134,6 +137,7 @@ V6 = Family(
     far_elsewhere="2001:db8:8::2",
     router="2001:db8:9::fe",
     distant="2001:db8:7::7",
+    addressee="2001:db8:7::99",
     unreachable="2001:db8:66:1::1",
     prohibited="2001:db8:66:2::1",
     blackholed="2001:db8:66:3::1",
