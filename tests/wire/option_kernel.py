@@ -24,6 +24,12 @@ PORT, SENTINEL = 7777, b"sentinel"
 IP_OPTIONS, IP_RECVOPTS, IP_RETOPTS = 4, 6, 7
 _TUNSETIFF, _IFF_TUN, _IFF_NO_PI = 0x400454CA, 0x0001, 0x1000
 _PROTOCOL_UDP = 17
+_SYSCTLS = {
+    "ipv6/conf/tun0/disable_ipv6": "1",
+    "ipv4/conf/all/accept_source_route": "1",
+    "ipv4/conf/tun0/accept_source_route": "1",
+    "ipv4/conf/all/rp_filter": "0",
+}
 
 
 def _make_tun() -> int:

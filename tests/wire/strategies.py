@@ -7,6 +7,11 @@ from typing import Any
 from hypothesis import strategies as st
 
 from pingsock.wire import icmp4, icmp6
+from pingsock.wire.extensions import ExtensionObject, MplsLabel, MplsLabelStack, UnknownObject
+from pingsock.wire.interfaces import InterfaceByAddress, InterfaceByIndex, InterfaceByName, InterfaceInformation
+from pingsock.wire.ipv4 import IPv4Header
+from pingsock.wire.ipv4_options import pad_options
+from pingsock.wire.ipv6 import AUTHENTICATION, EXTENSION_HEADERS, FRAGMENT, ExtensionHeader, IPv6Header
 
 octet = st.integers(0, 0xFF)
 word = st.integers(0, 0xFFFF)
@@ -77,6 +82,52 @@ ipv4_option = st.one_of(
     st.sampled_from([b"\x94\x04\0\0", b"\x94\x04\0\1", b"\x94\x03\0", b"\0", b"\0\7", b"\x1e\4ab", b"\x86\6\0\0\0\1"]),
     st.builds(lambda kind, body: bytes((kind, len(body) + 2)) + body, octet, st.binary(max_size=6)),
 )
-ipv4_options = st.lists(ipv4_option, max_size=4).map(b"".join).map(lambda options: options[:40]) | st.binary(
-    max_size=42
+_some_options = st.lists(ipv4_option, max_size=4).map(b"".join)
+ipv4_options = _some_options.map(lambda options: options[:40]) | st.binary(max_size=42)
+
+ipv4_headers = st.builds(
+    IPv4Header,
+    address4,
+    address4,
+    octet,
+    octet,
+    octet,
+    word,
+    st.booleans(),
+    st.booleans(),
+    st.integers(0, 0x1FFF).map(lambda units: 8 * units),
+    _some_options.map(pad_options).filter(lambda options: len(options) <= 40),
+    reserved=st.booleans(),
+)
+ipv6_headers = st.builds(IPv6Header, address6, address6, octet, octet, octet, st.integers(0, 0xFFFFF))
+
+
+@st.composite
+def _extension_header(draw: st.DrawFn) -> ExtensionHeader:
+    kind = draw(st.sampled_from(sorted(EXTENSION_HEADERS - {FRAGMENT})))
+    units = draw(st.integers(0, 2))
+    length = (units + 2) * 4 if kind == AUTHENTICATION else (units + 1) * 8
+    return ExtensionHeader(kind, bytes((0, units)) + draw(st.binary(min_size=length - 2, max_size=length - 2)))
+
+
+extension_headers = st.lists(_extension_header(), max_size=4)
+
+_name = st.binary(max_size=63).filter(lambda name: not name.endswith(b"\0"))
+_labels = st.builds(MplsLabel, st.integers(0, (1 << 20) - 1), st.integers(0, 7), st.booleans(), octet)
+extension_objects: st.SearchStrategy[ExtensionObject] = st.one_of(
+    st.builds(MplsLabelStack, st.lists(_labels, max_size=4).map(tuple)),
+    st.builds(
+        InterfaceInformation,
+        st.integers(0, 3),
+        st.none() | long,
+        st.none() | address4 | address6,
+        st.none() | _name,
+        st.none() | long,
+    ),
+    st.builds(InterfaceByName, _name),
+    st.builds(InterfaceByIndex, long),
+    st.builds(InterfaceByAddress, address4, st.just(1)),
+    st.builds(InterfaceByAddress, address6, st.just(2)),
+    st.builds(InterfaceByAddress, st.binary(min_size=6, max_size=6), st.just(16389)),
+    st.builds(UnknownObject, st.integers(4, 255), octet, data),
 )

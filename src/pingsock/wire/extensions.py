@@ -4,8 +4,8 @@
                        `length` words         | version 2 (4 bits), reserved (12), checksum (16), objects
     one object:        length (16, of the whole object), class (8), c-type (8), payload
 
-The length field of the error counts 32-bit words in ICMPv4 and 64-bit words in ICMPv6, and at least 128 bytes are quoted
-in front of a structure. Routers older than RFC 4884 send the structure behind exactly 128 bytes and no length.
+The length field of the error counts 32-bit words in ICMPv4 and 64-bit words in ICMPv6, and at least 128 bytes are
+quoted in front of a structure. Routers older than RFC 4884 send the structure behind exactly 128 bytes and no length.
 
 Known objects: MPLS label stacks (RFC 4950), interface information (RFC 5837), interface identification (RFC 8335, also
 the whole contents of an extended echo request).
@@ -104,9 +104,9 @@ ExtensionObject = (
 def split_extensions(error: ExtensibleError, *, without_length: bool = False) -> tuple[bytes, bytes]:
     """The quoted packet, padding included, and the extension structure, b"" if there is none, of an error's body.
 
-    As in the kernel, a length of less than 128 bytes or of all there is means none. `without_length` also accepts, where the
-    length is 0, what routers older than RFC 4884 send (its section 5.5): a structure behind exactly 128 bytes, of
-    version 2 and with a checksum that holds. Cannot fail.
+    As in the kernel, a length of less than 128 bytes or of all there is means none. `without_length` also accepts,
+    where the length is 0, what routers older than RFC 4884 send (its section 5.5): a structure behind exactly 128
+    bytes, of version 2 and with a checksum that holds. Cannot fail.
     """
     length = error.length * (4 if isinstance(error, _ERRORS4) else 8)
     if MINIMUM_QUOTE_LENGTH <= length < len(error.body):
