@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import fcntl
-import io
 import json
+import os
 import subprocess
 import sys
 import textwrap
-from contextlib import redirect_stderr, redirect_stdout
+from tempfile import TemporaryFile
+from typing import IO
 
 import pytest
 
@@ -23,11 +24,18 @@ def doctor(*arguments: str, group_range: str = "", who: Credentials | None = Non
     """Exit status, standard output and standard error of the command in a fresh network namespace."""
 
     def inside() -> tuple[int, str, str]:
-        with redirect_stdout(io.StringIO()) as output, redirect_stderr(io.StringIO()) as complaints:
+        with TemporaryFile("w+") as output, TemporaryFile("w+") as complaints:
+            os.dup2(output.fileno(), 1)
+            os.dup2(complaints.fileno(), 2)
             status = main(list(arguments))
-        return status, output.getvalue(), complaints.getvalue()
+            return status, written(output), written(complaints)
 
     return in_private_network(inside, group_range=group_range, who=who)
+
+
+def written(file: IO[str]) -> str:
+    file.seek(0)
+    return file.read()
 
 
 def test_exit_status_is_0_if_a_kind_can_be_opened() -> None:
@@ -56,17 +64,17 @@ def test_json_is_one_object_and_nothing_else() -> None:
     ]
 
 
-def test_unknown_argument_is_named_with_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_argument_is_named_with_the_usage(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["--jason"]) == 2
-    output, complaints = capsys.readouterr()
+    output, complaints = capfd.readouterr()
     assert output == ""
     assert complaints.startswith("pingsock doctor: no such argument: --jason\nUsage: pingsock doctor")
 
 
 @pytest.mark.parametrize("option", ["-h", "--help"])
-def test_help_needs_no_socket(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_needs_no_socket(option: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert main([option]) == 0
-    assert capsys.readouterr().out.startswith("Usage: pingsock doctor")
+    assert capfd.readouterr().out.startswith("Usage: pingsock doctor")
 
 
 def test_is_a_command_of_pingsock() -> None:
@@ -77,3 +85,11 @@ def test_is_a_command_of_pingsock() -> None:
     ended = in_private_network(inside, group_range=EVERYBODY)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert "kernel    IPv6  yes" in ended.stdout
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_output_that_cannot_be_written_is_a_failure() -> None:
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "pingsock", "doctor"]
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (1, "pingsock doctor: write error: No space left on device\n")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from pingsock.cli.output import Output
 
 USAGE = """\
 Usage: pingsock doctor [--json]
@@ -19,21 +19,27 @@ Exit status: 0 if a kind can be opened, 1 if none can, 2 for a mistake on the co
 
 def main(arguments: list[str], _called: str = "doctor") -> int:
     """Run the subcommand; the exit status."""
+    output = Output("pingsock doctor")
+    return output.close(_run(arguments, output))
+
+
+def _run(arguments: list[str], output: Output) -> int:
     if "-h" in arguments or "--help" in arguments:
-        print(USAGE, end="")
+        output.write(USAGE)
         return 0
     unknown = [argument for argument in arguments if argument != "--json"]
     if unknown:
-        print(f"pingsock doctor: no such argument: {unknown[0]}\n{USAGE}", end="", file=sys.stderr)
+        output.warn(f"no such argument: {unknown[0]}")
+        output.warn_plainly(USAGE)
         return 2
-    return _report(as_json=bool(arguments))
+    return _report(output, as_json=bool(arguments))
 
 
-def _report(*, as_json: bool) -> int:
+def _report(output: Output, *, as_json: bool) -> int:
     from pingsock.sockets.diagnosis import diagnose
 
     diagnosis = diagnose()
-    print(_json(diagnosis.as_dict()) if as_json else diagnosis.text())
+    output.write(f"{_json(diagnosis.as_dict()) if as_json else diagnosis.text()}\n")
     return 0 if diagnosis.usable else 1
 
 
