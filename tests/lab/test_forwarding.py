@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -8,6 +8,9 @@ from lab.bench import ME, ME6, Bench, path
 from pingsock import lab
 from pingsock.lab.datagram import parse_datagram_untrusted
 from pingsock.lab.prefixes import pack_address
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 FAR = {4: "192.0.2.1", 6: "2001:db8:aaaa::1"}
 HOPS = {

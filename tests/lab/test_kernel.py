@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from bed.namespace import NoNamespace, entered
 from pingsock import lab
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 FAR, FAR6 = "192.0.2.1", "2001:db8:aaaa::1"
+DOCS = Path(__file__).parents[2] / "docs"
 MINE = ["10.0.0.1/24", "2001:db8:0:1::1/64"]
 GATE = ["10.0.0.2/24", "2001:db8:0:1::2/64"]
 
@@ -86,6 +89,24 @@ def test_traceroute_and_mtr_see_the_hops(command: str, hops: list[str]) -> None:
     with attached(path()):
         shown = run(command)
     assert re.findall(r"^ *\d+\W+([0-9a-f:.]+[0-9a-f])\s", shown, re.MULTILINE) == hops
+
+
+@pytest.mark.parametrize(("target", "gate"), [(FAR, "10.0.1.2"), (FAR6, "2001:db8:1::2")])
+def test_traceroute_and_mtr_show_labels(target: str, gate: str) -> None:
+    network = path()
+    network.node("r2").configure(labels=[{"label": 16001, "traffic_class": 5, "ttl": 1}])
+    with attached(network):
+        assert re.search(
+            rf"^ 2  {gate} <MPLS:L=16001,E=5,S=1,T=1> ", run(f"traceroute -n -e -I {target}"), re.MULTILINE
+        )
+        assert "\nm 1 16001 5 1 1\n" in run(f"mtr -n -e --raw -c 1 {target}")
+
+
+def test_traceroute_sees_both_ways_of_a_spreading_router() -> None:
+    network = lab.load(DOCS / "labs" / "two-ways.toml")
+    with lab.kernel_lab(network, "split", "10.0.0.1/24", right_addresses=["10.0.0.2/24"]):
+        shown = run(f"traceroute -n -I -q 10 {FAR}")
+    assert set(re.findall(r" (10\.0\.[12]\.2) ", shown)) == {"10.0.1.2", "10.0.2.2"}
 
 
 def test_a_silent_router_is_a_star() -> None:

@@ -207,7 +207,11 @@ def test_a_thread_runs_a_network_in_real_time() -> None:
     near, end = memory_cable()
     network.attach(end, "far", ME, delay=0.02)
     read, write = os.pipe()
-    near.on_packet = lambda packet: os.write(write, packet[26:28]) and None
+
+    def pass_on(packet: bytes) -> None:
+        os.write(write, packet[26:28])
+
+    near.on_packet = pass_on
     with lab.LabThread(network) as thread:
         begin = time.monotonic()
         near.send(echo_request(0x4142))
@@ -227,9 +231,14 @@ def test_what_breaks_the_thread_is_raised_at_its_end() -> None:
 
     bench, far = beside()
     far.rule(broken)
-    with pytest.raises(RuntimeError, match="a rule of mine"), lab.LabThread(bench.network) as thread:
-        bench.near.send(echo_request(1))
-        thread.join(10.0)
+
+    def run_until_it_breaks() -> None:
+        with lab.LabThread(bench.network) as thread:
+            bench.near.send(echo_request(1))
+            thread.join(10.0)
+
+    with pytest.raises(RuntimeError, match="a rule of mine"):
+        run_until_it_breaks()
 
 
 def test_a_lab_has_only_its_public_names() -> None:

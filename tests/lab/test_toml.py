@@ -113,8 +113,8 @@ def test_a_fault_in_a_file_is_named_with_its_place(text: str, told: str) -> None
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(lab.LabError, match="none.toml: cannot be read: .*No such file"):
+    with pytest.raises(lab.LabError, match=r"none\.toml: cannot be read: .*No such file"):
         lab.load(tmp_path / "none.toml")
     (tmp_path / "bad.toml").write_text("seed = [")
-    with pytest.raises(lab.LabError, match="bad.toml: not TOML"):
+    with pytest.raises(lab.LabError, match=r"bad\.toml: not TOML"):
         lab.load(tmp_path / "bad.toml")

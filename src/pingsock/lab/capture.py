@@ -32,5 +32,7 @@ class PcapWriter:
     def observe(self, now: float, sender: Interface, packet: bytes) -> None:
         """Write one packet."""
         if self._sender in (None, sender):
-            seconds, nanoseconds = divmod(round((now + sender.node.network.epoch) * 1e9), 1_000_000_000)
+            # Added as integers: a float of today's date is good for a quarter of a microsecond only.
+            stamp = round(sender.node.network.epoch * 1e6) * 1000 + round(now * 1e9)
+            seconds, nanoseconds = divmod(stamp, 1_000_000_000)
             self._file.write(_RECORD_HEADER.pack(seconds, nanoseconds, len(packet), len(packet)) + packet)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-import zlib
+from hashlib import blake2b
 
 from pingsock.lab.prefixes import Prefix, PrefixTable
 from pingsock.wire.value import Value
@@ -122,9 +122,14 @@ the IP header, which are ports, or type, code and checksum of an ICMP message.""
 ROUND_ROBIN = "packet"
 
 
+def _hash(key: bytes) -> int:
+    # Not a CRC: the checksums of neighbouring probes differ in few bits, and those do not move all bits of a CRC.
+    return int.from_bytes(blake2b(key, digest_size=4).digest(), "big")
+
+
 def choose(interfaces: tuple[Interface, ...], multipath: str, datagram: Datagram, turn: int) -> Interface:
     """One of several equally good interfaces; the first unless the router spreads its load."""
     if len(interfaces) == 1 or not multipath:
         return interfaces[0]
-    number = turn if multipath == ROUND_ROBIN else zlib.crc32(MULTIPATH[multipath](datagram))
+    number = turn if multipath == ROUND_ROBIN else _hash(MULTIPATH[multipath](datagram))
     return interfaces[number % len(interfaces)]
