@@ -25,10 +25,10 @@ SOCKETS_PER_CHILD = 3000
 """Fits the limit of descriptors an ordinary process may raise its own to."""
 
 ADDRESSES = {
-    "ps0": ("10.9.0.1/24", "10.9.0.3/24", "2001:db8:9::1/64", "2001:db8:9::3/64", f"{LINK_LOCAL['ps0']}/64"),
+    "ps0": ("10.9.0.1/24", "10.9.0.3/24", "2001:db8:9::3/64", "2001:db8:9::1/64", f"{LINK_LOCAL['ps0']}/64"),
     "ps1": ("10.8.0.1/24", "2001:db8:8::1/64", f"{LINK_LOCAL['ps1']}/64"),
 }
-"""The first address of a family is the one the host prefers as source."""
+"""In the order they are given to the host: as source it prefers the oldest IPv4 and the newest IPv6 address."""
 DEFAULT_ROUTERS = (V4.router, V6.router)
 """Both on ps0."""
 UNREACHABLE_PREFIXES = {
@@ -81,11 +81,7 @@ class KernelNetwork:
         for name, addresses in ADDRESSES.items():
             yield f"link set {name} up"
             for address in addresses:
-                if ":" not in address:
-                    yield f"addr add {address} dev {name} broadcast +"
-            for address in reversed(addresses):  # of equal IPv6 addresses Linux prefers the newest
-                if ":" in address:
-                    yield f"addr add {address} dev {name} nodad"
+                yield f"addr add {address} dev {name}" + (" nodad" if ":" in address else " broadcast +")
         for router in DEFAULT_ROUTERS:
             yield f"route add default via {router} dev ps0"
         for kind, prefixes in UNREACHABLE_PREFIXES.items():

@@ -5,20 +5,23 @@ The only place that knows how a server and its sockets are made.
 
 from __future__ import annotations
 
+import abc
 import contextlib
-import socket
+import errno
 import threading
-from typing import TYPE_CHECKING, Any, TypeVar
+from socket import SOCK_DGRAM
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from bed.bed import Bed, errno_of
+from bed.bed import Bed
 from bed.child import Credentials
 from bed.families import V4, Family
 from bed.kinds import ADDRESSES, DEFAULT_ROUTERS, UNREACHABLE_PREFIXES, NetworkBed
 from pingsock.link.cable import memory_cable
 from pingsock.link.host import HostLink
-from pingsock.service.embedded import EmbeddedServer, own_credentials
+from pingsock.link.raw import RawLink
+from pingsock.service.embedded import EmbeddedServer
 from pingsock.sockets.served import ServedPingSocket
-from pingsock.stack.sockaddr import pack_in
+from pingsock.stack import policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -27,9 +30,16 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-
 GROUP_RANGE = "ipv4.ping_group_range"
 """The stack's own; the kernel's does not count for it."""
+
+
+GROUP_RANGE = "ipv4.ping_group_range"
+"""To a served socket a policy of its server, whatever the kernel below says."""
+
+
+def _credentials(who: Credentials) -> policy.Credentials:
+    return policy.Credentials(who.uid, who.gid, who.groups, who.capable)
 
 
 class ServedBed(Bed):
@@ -37,11 +47,19 @@ class ServedBed(Bed):
 
     server: EmbeddedServer
 
+    @abc.abstractmethod
+    def read_host_sysctl(self, name: str) -> str:
+        """A setting of the host, not of the server."""
+
+    @abc.abstractmethod
+    def write_host_sysctl(self, name: str, value: str) -> None:
+        """Change one."""
+
     def open(self, ip: Family) -> Subject:
-        return ServedPingSocket(ip.af, self.server.connect())
+        return cast("Subject", ServedPingSocket(ip.af, self.server.connect()))
 
     def open_as(self, ip: Family, who: Credentials) -> Subject:
-        return ServedPingSocket(ip.af, self.server.connect(credentials=who))
+        return cast("Subject", ServedPingSocket(ip.af, self.server.connect(_credentials(who))))
 
     def create(self, family: int, type_: int, protocol: int) -> Any:
         return ServedPingSocket(family, self.server.connect(), kind=type_, proto=protocol)
@@ -54,39 +72,41 @@ class ServedBed(Bed):
         self._opened.append(sock)
         return sock
 
-    def read_sysctl(self, name: str) -> str:
-        if name == GROUP_RANGE:
-            return str(self.server.stack.policy.group_range)
-        return super().read_sysctl(name)
-
-    def write_sysctl(self, name: str, value: str) -> None:
-        if name != GROUP_RANGE:
-            super().write_sysctl(name, value)
-            return
-        policy = self.server.stack.policy
-        self.server.stack.apply_policy(policy.replace(group_range=policy.group_range.written(value)))
-
     def may_open(self, ip: Family, group_range: tuple[int, int], who: Credentials) -> int:
         with self.sysctl(GROUP_RANGE, "{} {}".format(*group_range)):
-            return errno_of(lambda: self.open_as(ip, who).close())
+            try:
+                self.open_as(ip, who).close()
+            except OSError as err:
+                return err.errno or errno.EIO
+            return 0
 
     @contextlib.contextmanager
     def idents_taken(self, spare: Collection[int]) -> Iterator[None]:
-        # Straight from the stack: 65,535 clients would need as many descriptors.
-        stack = self.server.stack
-        holders = []
-        with self.server.lock:
-            for ident in sorted(set(range(1, 65536)) - set(spare) - stack.idents.idents()):
-                holder = stack.socket(V4.af, socket.SOCK_DGRAM, V4.protocol, own_credentials())
-                holder.bind(pack_in(bytes(4), ident))
-                holders.append(holder)
+        stack, nobody = self.server.stack, policy.Credentials()
+        holders = [stack.socket(V4.af, SOCK_DGRAM, V4.protocol, nobody) for _ in range(65535)]
+        for number, endpoint in enumerate(holders, 1):
+            if number not in spare:
+                with self.server.lock, contextlib.suppress(OSError):  # one of the bed's own holds it already
+                    endpoint.bind(V4.sockaddr(V4.any, number))
         yield
-        with self.server.lock:
-            for holder in holders:
-                holder.close()
+        for endpoint in holders:
+            with self.server.lock:
+                endpoint.close()
 
     def proc_net(self, ip: Family) -> str:
         return self.server.proc_net_icmp() if ip is V4 else self.server.proc_net_icmp6()
+
+    def read_sysctl(self, name: str) -> str:
+        if name == GROUP_RANGE:
+            return str(self.server.stack.policy.group_range)
+        return self.read_host_sysctl(name)
+
+    def write_sysctl(self, name: str, value: str) -> None:
+        if name != GROUP_RANGE:
+            self.write_host_sysctl(name, value)
+            return
+        old = self.server.stack.policy
+        self.server.stack.apply_policy(old.replace(group_range=old.group_range.written(value)))
 
 
 class EmbeddedBed(ServedBed, NetworkBed):
@@ -95,11 +115,15 @@ class EmbeddedBed(ServedBed, NetworkBed):
     kind = "embedded"
 
     def __init__(self) -> None:
-        from pingsock.link.raw import RawLink
-
         super().__init__()
         self.server = EmbeddedServer(RawLink.open())
         self.start_settling()
+
+    def read_host_sysctl(self, name: str) -> str:
+        return NetworkBed.read_sysctl(self, name)
+
+    def write_host_sysctl(self, name: str, value: str) -> None:
+        NetworkBed.write_sysctl(self, name, value)
 
     def close(self) -> None:
         self.stop_settling()
@@ -107,27 +131,7 @@ class EmbeddedBed(ServedBed, NetworkBed):
         super().close()
 
 
-UNNEEDED = "always"
-"""Reads a setting a kernel needs for what a host in memory always does."""
-
-
-class MemoryHost(Bed):
-    """The settings of a host in memory."""
-
-    host: HostLink
-
-    def read_sysctl(self, name: str) -> str:
-        try:
-            return str(self.host.sysctl(name))
-        except KeyError:
-            return UNNEEDED
-
-    def write_sysctl(self, name: str, value: str) -> None:
-        if self.read_sysctl(name) != UNNEEDED:
-            self.host.set_sysctl(name, value)
-
-
-class MemoryBed(ServedBed, MemoryHost):
+class MemoryBed(ServedBed):
     """Served over an IP host in memory."""
 
     kind = "memory"
@@ -138,11 +142,9 @@ class MemoryBed(ServedBed, MemoryHost):
         self.host = HostLink(lock=lock)
         for name, addresses in ADDRESSES.items():
             near, self.cables[name] = memory_cable()
-            # Of equal addresses a host prefers the oldest of IPv4 and the newest of IPv6.
-            four, six = (tuple(a for a in addresses if (":" in a) == v6) for v6 in (False, True))
-            self.host.add_interface(name, near, four + six[::-1])
+            self.host.add_interface(name, near, addresses)
         for router in DEFAULT_ROUTERS:
-            self.host.add_route("default", via=router, interface="ps0")
+            self.host.add_route("default", router, "ps0")
         for kind, prefixes in UNREACHABLE_PREFIXES.items():
             for prefix in prefixes:
                 self.host.add_route(prefix, kind=kind)
@@ -151,6 +153,12 @@ class MemoryBed(ServedBed, MemoryHost):
 
     def index(self, interface: str) -> int:
         return self.host.interface_index(interface)
+
+    def read_host_sysctl(self, name: str) -> str:
+        return str(self.host.sysctl(name))
+
+    def write_host_sysctl(self, name: str, value: str) -> None:
+        self.host.set_sysctl(name, value)
 
     def close(self) -> None:
         self.stop_settling()
