@@ -29,6 +29,7 @@ from pingsock.link.path_mtu import PathMtuCache
 from pingsock.link.prefixes import os_error, parse_address, parse_prefix
 from pingsock.link.routing import ROUTE_ERRNO, Query, RouteEntry, Router
 from pingsock.wire.errors import BadPacket
+from pingsock.wire.ipv4_options import first_hop
 from pingsock.wire.linux import (
     AF_INET,
     AF_INET6,
@@ -42,7 +43,7 @@ from pingsock.wire.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from contextlib import AbstractContextManager
     from random import Random
     from typing import Protocol
@@ -321,6 +322,12 @@ class HostLink:
         """Hand all that arrives to `receiver` from now on."""
         self._receiver = receiver
 
+    def update_idents(self, idents: Collection[int]) -> None:
+        """Nothing to do: only a link that shares its host with other programs needs to filter."""
+
+    def want_types(self, replies: Mapping[int, Collection[int]]) -> None:
+        """Nothing to do, likewise."""
+
     def filenos(self) -> list[int]:
         """Descriptors to poll for reading, each to be given to `receive`."""
         cables = [interface.cable for interface in self._interfaces if interface.cable is not None]
@@ -414,7 +421,8 @@ def _explicit(prefix: str, hint: str | None) -> str:
 
 def _query(packet: Outbound) -> Query:
     source = packet.source if any(packet.source) else b""
-    return Query(packet.family, packet.destination, source, packet.interface, packet.mark, packet.dont_route)
+    towards, _ = first_hop(packet.options, packet.destination)
+    return Query(packet.family, towards, source, packet.interface, packet.mark, packet.dont_route)
 
 
 def _leaves_host(packet: Outbound, hop: Hop) -> bool:

@@ -9,7 +9,7 @@ from pingsock.link.fragments import fragment_ipv4, fragment_ipv6
 from pingsock.link.prefixes import os_error
 from pingsock.wire.errors import BadPacket
 from pingsock.wire.ipv4 import IPv4Header, build_ipv4
-from pingsock.wire.ipv4_options import fill_outgoing
+from pingsock.wire.ipv4_options import fill_outgoing, first_hop
 from pingsock.wire.ipv6 import IPv6Header, build_ipv6
 from pingsock.wire.linux import AF_INET, AF_INET6, IPPROTO_ICMP, IPPROTO_ICMPV6
 
@@ -59,24 +59,27 @@ class HostOutput:
     def _ipv4(self, outbound: Outbound) -> bytes:
         if 20 + len(outbound.options) + len(outbound.message) > 0xFFFF:
             raise os_error(errno.EMSGSIZE)
+        destination, options = outbound.destination, outbound.options
+        if options:
+            destination, options = first_hop(options, destination)
         header = IPv4Header(
             outbound.source,
-            outbound.destination,
+            destination,
             IPPROTO_ICMP,
             outbound.hop_limit,
             outbound.traffic_class,
             self._identification4(outbound),
             outbound.dont_fragment,
-            options=self._filled(outbound) if outbound.options else b"",
+            options=self._filled(options, outbound.source) if options else b"",
         )
         try:
             return build_ipv4(header, outbound.message)
         except BadPacket as err:
             raise OSError(errno.EINVAL, str(err)) from err
 
-    def _filled(self, outbound: Outbound) -> bytes:
+    def _filled(self, options: bytes, source: bytes) -> bytes:
         own = self._interfaces.all_addresses(AF_INET)
-        return fill_outgoing(outbound.options, outbound.source, self._milliseconds(), local=own)
+        return fill_outgoing(options, source, self._milliseconds(), local=own)
 
     def _identification4(self, outbound: Outbound) -> int:
         """Zero in packets nobody may fragment, as in Linux: it would serve nothing (RFC 6864)."""

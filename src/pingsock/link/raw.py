@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import errno
 
+from pingsock.link.filters import MOST_IDENTS
 from pingsock.link.kernel_sysctls import KernelSysctls
 from pingsock.link.prefixes import os_error
 from pingsock.link.raw_pack import Packer
 from pingsock.link.raw_receive import RawReceiver
 from pingsock.link.raw_send import RawSender
 from pingsock.link.route_table import RouteTable
-from pingsock.wire.errors import BadPacket
 from pingsock.wire.linux import AF_INET, AF_INET6
+from pingsock.wire.transit import LOCAL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ class RawLink:
 
     def update_idents(self, idents: Collection[int] | None) -> None:
         """The idents whose replies and errors are wanted; None: of any. The kernel drops the rest."""
-        wanted = None if idents is None else frozenset(idents)
+        wanted = None if idents is None or len(idents) > MOST_IDENTS else frozenset(idents)
         if wanted == self._idents:
             return
         self._idents = wanted
@@ -251,11 +252,18 @@ class RawLink:
         return self._sysctls[name]
 
     def transmit(self, packet: Outbound) -> None:
-        """Send. ENOBUFS: the device's queue dropped it. EAGAIN: no room now. EPERM: a local firewall. EMSGSIZE."""
+        """Send. ENOBUFS: the device's queue dropped it. EAGAIN: no room now. EPERM: a local firewall. EMSGSIZE.
+
+        ENETUNREACH: the source is not an address of this host, and the packet is not `transparent`.
+        """
         sender = self._senders.get(packet.family)
         if sender is None:
             raise os_error(errno.EAFNOSUPPORT)
-        try:
-            sender.transmit(packet)
-        except BadPacket as err:
-            raise OSError(errno.EINVAL, str(err)) from err
+        if not packet.transparent and any(packet.source):
+            self._check_source(packet)
+        sender.transmit(packet)
+
+    def _check_source(self, packet: Outbound) -> None:
+        """A socket that writes its own IP header may name any source, so the kernel would not look."""
+        if self._routes.address_kind(packet.family, packet.source) != LOCAL:
+            raise os_error(errno.ENETUNREACH)

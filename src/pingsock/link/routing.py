@@ -261,8 +261,10 @@ class Router:
             for position, entry in enumerate(interface.addresses):
                 address, is_out = entry.address, interface is out
                 if entry.family == AF_INET6 and (is_out or not prefixes.is_link_local(address)):
-                    rank, bits = self._scope_rank(address, destination), prefixes.common_bits(address, destination)
-                    candidates.append((address == destination, rank, is_out, bits, -position, address))
+                    rank = self._scope_rank(address, destination)
+                    # Within its own prefix one address is as near as another; Linux then takes the newest.
+                    bits = min(prefixes.common_bits(address, destination), entry.length)
+                    candidates.append((address == destination, rank, is_out, bits, position, address))
         if not candidates:
             raise os_error(errno.EADDRNOTAVAIL)
         return max(candidates)[-1]
@@ -275,7 +277,9 @@ class Router:
 
 
 def _scope(address: bytes) -> int:
-    """The scope of an IPv6 address in the numbers of RFC 4291 section 2.7."""
+    """The scope of an IPv6 address in the numbers of RFC 4291 section 2.7; Linux gives :: the smallest."""
     if prefixes.is_multicast(address):
         return address[1] & 0xF
+    if address == prefixes.ANY6:
+        return 0
     return 2 if prefixes.is_link_local(address) or prefixes.is_loopback(address) else 14

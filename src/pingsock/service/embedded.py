@@ -19,6 +19,7 @@ from pingsock.stack.stack import Stack
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
     from typing import Protocol
 
     from pingsock.stack.network import Network, Receiver
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
 
         def attach(self, receiver: Receiver) -> None:
             """Say who gets what arrives."""
+
+        def update_idents(self, idents: Collection[int]) -> None:
+            """The idents that have sockets; packets for others need not be delivered."""
+
+        def want_types(self, replies: Mapping[int, Collection[int]]) -> None:
+            """The types of replies, by family, that sockets may get."""
 
         def filenos(self) -> list[int]:
             """The descriptors to wait for."""
@@ -69,9 +76,9 @@ class EmbeddedServer:
         self.stack = Stack(link, random_below, policy)
         self._link = link
         link.attach(self.stack)
-        update_idents = getattr(link, "update_idents", None)
-        if update_idents is not None:
-            self.stack.on_idents_changed = update_idents
+        self.stack.on_idents_changed = link.update_idents
+        link.update_idents(self.stack.idents.idents())
+        link.want_types(self.stack.pairs.replies)
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="pingsock-embedded", daemon=True)
@@ -80,6 +87,12 @@ class EmbeddedServer:
     def connect(self, credentials: Credentials | None = None) -> EmbeddedConnection:
         """A connection for one socket, on behalf of `credentials` (this process unless given)."""
         return EmbeddedConnection(self, credentials or own_credentials())
+
+    def apply_policy(self, policy: Policy) -> None:
+        """Let another policy rule from now on. ValueError if it names an unknown message pair."""
+        with self.lock:
+            self.stack.apply_policy(policy)
+            self._link.want_types(self.stack.pairs.replies)
 
     def proc_net_icmp(self) -> str:
         """The text /proc/net/icmp would have."""

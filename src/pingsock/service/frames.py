@@ -8,7 +8,7 @@ request and waits for its answer; requests are answered in order. All numbers ar
 
     operation     arguments                        request's body    result        answer's body
     ------------  -------------------------------  ----------------  ------------  ---------------
-    OPEN          family, protocol                                   socket's number
+    OPEN          family, kind, protocol                             socket's number
     BIND                                           socket address
     CONNECT                                        socket address
     SEND          flags                            messages          messages sent
@@ -55,6 +55,9 @@ ANSWER = 0x80
 
 DRAINED = 0x01
 """Flag of an answer: the socket is no longer readable; take one byte out of the readiness channel."""
+
+NO_ROOM = 0x02
+"""Flag of an answer to SEND with EAGAIN: there is no room in a device's queue now; a blocking socket would wait."""
 
 NO_ADDRESS = 0xFFFF
 

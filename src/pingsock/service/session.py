@@ -6,12 +6,12 @@ that asks for something impossible is answered with an errno, as a system call w
 
 from __future__ import annotations
 
-from errno import EBADF, EINVAL, EISCONN
+from errno import EAGAIN, EBADF, EINVAL, EISCONN
 
 from pingsock.service import frames
 from pingsock.service.frames import Answer, Message, Request
 from pingsock.stack.failure import failure
-from pingsock.wire.linux import MSG_DONTWAIT, MSG_ERRQUEUE
+from pingsock.wire.linux import AF_INET, MSG_DONTWAIT, MSG_ERRQUEUE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ class Session:
             errno = 0
         except OSError as error:
             result, body, errno = -1, b"", error.errno or EINVAL
-        return Answer(request.operation, errno, result, self._take_drained(), body).to_bytes()
+        flags = self._take_drained() | self._no_room(request, errno)
+        return Answer(request.operation, errno, result, flags, body).to_bytes()
 
     def close(self) -> None:
         """The client is gone."""
@@ -84,12 +85,18 @@ class Session:
             return frames.DRAINED
         return 0
 
+    def _no_room(self, request: Request, errno: int) -> int:
+        """EAGAIN of a send means that no ident is free, or that no room is; only IPv4 waits for room."""
+        if request.operation != frames.SEND or errno != EAGAIN or self._endpoint is None:
+            return 0
+        return frames.NO_ROOM if self._endpoint.ident and self._endpoint.family == AF_INET else 0
+
     # Operations
 
     def _open(self, request: Request) -> Result:
         if self._endpoint is not None:
             raise failure(EISCONN)
-        self._endpoint = self._stack.socket(request.first, request.second, self._credentials)
+        self._endpoint = self._stack.socket(request.first, request.second, request.third, self._credentials)
         self._endpoint.watcher = self._refresh
         return self._endpoint.number, b""
 

@@ -23,7 +23,7 @@ import struct
 import sys
 import time
 from errno import EAGAIN, EBADF, EINVAL, EOPNOTSUPP
-from socket import AF_INET, MSG_DONTWAIT
+from socket import AF_INET, MSG_DONTWAIT, SOCK_DGRAM
 
 from pingsock.service import frames
 from pingsock.service.frames import Message, Request
@@ -51,6 +51,9 @@ if TYPE_CHECKING:
             """End the socket."""
 
 
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.001, 0.05
+"""Seconds between two tries of a send that found no room: it is the room of a device that many sockets share, so nobody
+can say when there will be some for this one."""
 MAXIMUM_OPTION_SIZE = 1024
 """What getsockopt of the `socket` module allows."""
 TIMEOUT_OPTIONS = {
@@ -64,16 +67,22 @@ TIMEOUT_OPTIONS = {
 class ServedPingSocket:
     """One served ping socket. Methods, flags, errnos and ancillary data are those of a kernel's ping socket."""
 
-    def __init__(self, family: int, connection: Connection) -> None:
-        """Opens the socket over a connection, which it then owns. OSError as socket(2)."""
+    def __init__(
+        self, family: int, connection: Connection, *, kind: int = SOCK_DGRAM, proto: int | None = None
+    ) -> None:
+        """Opens the socket over a connection, which it then owns. OSError as socket(2), which refuses every `kind`
+        but SOCK_DGRAM and every `proto` but the family's.
+        """
+        if proto is None:
+            proto = PROTOCOLS.get(family, 0)
         self._connection = connection
         self._family = int(family)
         self._closed = False
-        self._timeout: float | None = socket.getdefaulttimeout()
+        self._timeout: float | None = 0.0 if kind & socket.SOCK_NONBLOCK else socket.getdefaulttimeout()
         self._receive_timeout: float | None = None
         self._send_timeout: float | None = None
         try:
-            self._ask(Request(frames.OPEN, self._family, PROTOCOLS.get(self._family, 0)))
+            self._ask(Request(frames.OPEN, self._family, kind & ~(socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC), proto))
         except OSError:
             self._closed = True
             connection.close()
@@ -113,19 +122,23 @@ class ServedPingSocket:
 
     def _ask(self, request: Request) -> frames.Answer:
         """One exchange; the answer's errno becomes an OSError. EBADF on a closed socket."""
+        answer = self._exchange(request)
+        if answer.errno:
+            raise OSError(answer.errno, os.strerror(answer.errno))
+        return answer
+
+    def _exchange(self, request: Request) -> frames.Answer:
         if self._closed:
             raise OSError(EBADF, os.strerror(EBADF))
         answer = frames.parse_answer_untrusted(self._connection.exchange(request.to_bytes()))
         if answer.flags & frames.DRAINED:
             self._connection.readiness.recv(1)
-        if answer.errno:
-            raise OSError(answer.errno, os.strerror(answer.errno))
         return answer
 
-    def _wait(self, event: int, deadline: float | None) -> bool:
-        """Wait until the descriptor has `event`; False once the deadline, monotonic seconds, has passed."""
+    def _wait_readable(self, deadline: float | None) -> bool:
+        """Wait until the descriptor is readable; False once the deadline, monotonic seconds, has passed."""
         poller = select.poll()
-        poller.register(self._connection.readiness, event)
+        poller.register(self._connection.readiness, select.POLLIN)
         left = None if deadline is None else deadline - time.monotonic()
         if left is not None and left <= 0:
             return False
@@ -266,17 +279,16 @@ class ServedPingSocket:
         items = tuple([(level, kind, bytes(content)) for level, kind, content in ancillary])
         request = Request(frames.SEND, flags, body=Message(data, items, 0, sockaddr).to_bytes())
         deadline = self._deadline(self._send_timeout)
-        while True:
-            try:
-                self._ask(request)
-            except BlockingIOError:
-                # IPv6 does not wait for room even on a blocking socket.
-                if flags & MSG_DONTWAIT or self._timeout == 0 or self._family != AF_INET:
-                    raise
-                if not self._wait(select.POLLOUT, deadline):
-                    raise self._give_up() from None
-            else:
-                return len(data)
+        waits = not flags & MSG_DONTWAIT and self._timeout != 0
+        pause = SHORTEST_PAUSE
+        while (answer := self._exchange(request)).errno:
+            if not (answer.flags & frames.NO_ROOM and waits):
+                raise OSError(answer.errno, os.strerror(answer.errno))
+            if deadline is not None and time.monotonic() >= deadline:
+                raise self._give_up()
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+        return len(data)
 
     # Receiving
 
@@ -338,7 +350,7 @@ class ServedPingSocket:
             except BlockingIOError:
                 if not waits:
                     raise
-            if not self._wait(select.POLLIN, deadline):
+            if not self._wait_readable(deadline):
                 raise self._give_up()
 
     # End

@@ -6,9 +6,11 @@ import struct
 from errno import EINVAL, EPERM
 
 from pingsock.stack.failure import failure
-from pingsock.stack.sockopt_set import CLASS_PRIORITY, EVERYBODYS_PRIORITY, check_source6, checked_ip_options
+from pingsock.stack.sockaddr import is_multicast, needs_scope
+from pingsock.stack.sockopt_set import CLASS_PRIORITY, EVERYBODYS_PRIORITY, checked_ip_options
 from pingsock.wire import linux
-from pingsock.wire.linux import SOL_IP, SOL_IPV6, SOL_SOCKET
+from pingsock.wire.linux import AF_INET6, SOL_IP, SOL_IPV6, SOL_SOCKET
+from pingsock.wire.transit import LOCAL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -130,6 +132,17 @@ def _dont_fragment6(_endpoint: Endpoint, settings: SendSettings, value: bytes) -
     settings.dont_fragment6 = _number(value, 0, 1)
 
 
+def _check_source6(endpoint: Endpoint, source: bytes, interface: int) -> None:
+    """The source must be an address of this host, EINVAL, though it is then not used; ENODEV for a bad interface."""
+    if interface:
+        endpoint.stack.network.interface_name(interface)
+    if source == bytes(16) or endpoint.may_use_foreign_source6():
+        return
+    scope = interface if needs_scope(source) else 0
+    if is_multicast(source) or endpoint.stack.network.address_kind(AF_INET6, source, scope) != LOCAL:
+        raise failure(EINVAL)
+
+
 def _packet_information6(endpoint: Endpoint, settings: SendSettings, value: bytes) -> None:
     if len(value) < struct.calcsize(linux.IN6_PKTINFO_LAYOUT):
         raise failure(EINVAL)
@@ -138,7 +151,7 @@ def _packet_information6(endpoint: Endpoint, settings: SendSettings, value: byte
         if settings.interface not in (0, interface):
             raise failure(EINVAL)
         settings.interface = interface
-    check_source6(endpoint, source, settings.interface)
+    _check_source6(endpoint, source, settings.interface)
 
 
 def _flow_information6(_endpoint: Endpoint, settings: SendSettings, value: bytes) -> None:

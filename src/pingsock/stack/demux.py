@@ -192,7 +192,8 @@ def _deliver6(stack: Stack, packet: bytes, interface: int, stamp: int, fragment_
 def _deliver_error6(stack: Stack, packet: Packet) -> None:
     quote = packet.data[packet.offset + ICMP_HEADER :]
     try:
-        upper = skip_extension_headers_untrusted(quote)
+        # The version in a quote does not count.
+        upper = skip_extension_headers_untrusted(b"\x60" + quote[1:])
     except BadPacket:
         return
     if packet.data[packet.offset] == errnos.PACKET_TOO_BIG6:

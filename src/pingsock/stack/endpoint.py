@@ -14,7 +14,7 @@ from pingsock.stack.ancillary_receive import fit, packet_items, stamp_items, tim
 from pingsock.stack.failure import failure
 from pingsock.stack.options import Options
 from pingsock.stack.pathmtu import MODES, mtu_for
-from pingsock.stack.sockaddr import ANY, pack_in, pack_in6
+from pingsock.stack.sockaddr import ANY, SOCKADDR_STORAGE_SIZE, pack_in, pack_in6
 from pingsock.wire import linux
 from pingsock.wire.linux import AF_INET, MSG_DONTWAIT, MSG_ERRQUEUE, MSG_OOB, MSG_PEEK
 
@@ -46,6 +46,12 @@ def charge_for(length: int) -> int:
         if length <= limit:
             return charge
     return (length + 4095) // 4096 * 4096 + 832
+
+
+def check_length(sockaddr: bytes) -> None:
+    """EINVAL for more bytes than any socket address has; the system calls say so before the socket is asked."""
+    if len(sockaddr) > SOCKADDR_STORAGE_SIZE:
+        raise failure(EINVAL)
 
 
 class Endpoint:
@@ -83,10 +89,12 @@ class Endpoint:
 
     def bind(self, sockaddr: bytes) -> None:
         """bind(2): claim an ident and an address."""
+        check_length(sockaddr)
         naming.bind(self, sockaddr)
 
     def connect(self, sockaddr: bytes) -> None:
         """connect(2): record a peer, pick a source; AF_UNSPEC disconnects."""
+        check_length(sockaddr)
         naming.connect(self, sockaddr)
 
     def getsockname(self) -> bytes:
@@ -138,6 +146,8 @@ class Endpoint:
 
     def sendmsg(self, data: bytes, sockaddr: bytes | None = None, items: Iterable[Item] = (), flags: int = 0) -> int:
         """sendmsg(2): returns the length given."""
+        if sockaddr is not None:
+            check_length(sockaddr)
         return send.send(self, data, sockaddr, items, flags)
 
     # Receiving
@@ -172,7 +182,8 @@ class Endpoint:
         items = stamp_items(self.options, packet.stamp, now)
         items += packet_items(self.options, packet)
         kept, cut = fit(items, control_size)
-        message_flags = (linux.MSG_TRUNC if length > size else 0) | (linux.MSG_CTRUNC if cut else 0)
+        message_flags = flags & linux.MSG_CMSG_CLOEXEC
+        message_flags |= (linux.MSG_TRUNC if length > size else 0) | (linux.MSG_CTRUNC if cut else 0)
         return data, kept, message_flags, self._source_name(packet)
 
     def _source_name(self, packet: Packet) -> bytes:
@@ -181,14 +192,14 @@ class Endpoint:
         flowinfo = packet.flow_information if self.options.flow_information_send else 0
         return pack_in6(packet.source, 0, flowinfo, packet.scope_of(packet.source))
 
-    def _read_error_queue(self, size: int, control_size: int, _flags: int, now: int) -> Received:
+    def _read_error_queue(self, size: int, control_size: int, flags: int, now: int) -> Received:
         if not self.error_queue:
             raise failure(EAGAIN)
         entry = self.error_queue.popleft()
         self.charged -= entry.charge
         self._advance_pending_error(entry)
         kept, cut = fit(self._error_items(entry, now), control_size)
-        message_flags = linux.MSG_ERRQUEUE
+        message_flags = linux.MSG_ERRQUEUE | flags & linux.MSG_CMSG_CLOEXEC
         message_flags |= linux.MSG_TRUNC if len(entry.payload) > size else 0
         message_flags |= linux.MSG_CTRUNC if cut else 0
         return entry.payload[:size], kept, message_flags, entry.name

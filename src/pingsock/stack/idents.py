@@ -24,7 +24,7 @@ from pingsock.stack.failure import failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, KeysView
 
     from pingsock.stack.endpoint import Endpoint
 
@@ -47,9 +47,9 @@ class IdentTable:
         """The sockets that own an ident, newest first."""
         return self._owners.get(ident, ())
 
-    def idents(self) -> set[int]:
-        """Every ident in use."""
-        return set(self._owners)
+    def idents(self) -> KeysView[int]:
+        """Every ident in use; a view that stays current."""
+        return self._owners.keys()
 
     def allocate(self, endpoint: Endpoint) -> None:
         """Give `endpoint` the next free ident. EADDRINUSE if all are taken."""

@@ -29,12 +29,11 @@ from pingsock.stack.options import (
     MINIMUM_SEND_BUFFER,
     RECEIVE_OPTIONS,
 )
-from pingsock.stack.sockaddr import is_multicast, needs_scope
+from pingsock.stack.sockaddr import is_multicast
 from pingsock.wire import linux
 from pingsock.wire.errors import BadPacket
 from pingsock.wire.ipv4_options import has_source_route, validate_options
 from pingsock.wire.linux import AF_INET, AF_INET6, SOL_IP, SOL_IPV6, SOL_SOCKET
-from pingsock.wire.transit import LOCAL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -407,21 +406,7 @@ def _set_sticky_packet_information(endpoint: Endpoint, value: bytes) -> None:
     source, index = struct.unpack_from(linux.IN6_PKTINFO_LAYOUT, value)
     if index and endpoint.options.bound_interface not in (0, index):
         raise failure(EINVAL)
-    check_source6(endpoint, source, index)
     endpoint.options.sticky_interface, endpoint.options.sticky_source = index, source
-
-
-def check_source6(endpoint: Endpoint, source: bytes, interface: int) -> None:
-    """IPV6_PKTINFO's source must be an address of this host (EINVAL; ENODEV for a bad interface), though it is then
-    not used.
-    """
-    if interface:
-        endpoint.stack.network.interface_name(interface)
-    if source == bytes(16) or endpoint.may_use_foreign_source6():
-        return
-    scope = interface if needs_scope(source) else 0
-    if is_multicast(source) or endpoint.stack.network.address_kind(AF_INET6, source, scope) != LOCAL:
-        raise failure(EINVAL)
 
 
 def _extension_header_setter(option: int, privileged: bool) -> Setter:

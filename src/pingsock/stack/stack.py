@@ -21,7 +21,7 @@ all calls; there are no locks here. Given the same calls and the same `random`, 
 
 from __future__ import annotations
 
-from errno import EACCES, ENOMSG, EPROTONOSUPPORT
+from errno import EACCES, ENOMSG, EPROTONOSUPPORT, ESOCKTNOSUPPORT
 
 from pingsock.stack import demux
 from pingsock.stack.endpoint import Endpoint
@@ -37,7 +37,7 @@ from pingsock.wire.linux import AF_INET, AF_INET6
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, KeysView
 
     from pingsock.stack.network import Network
 
@@ -54,18 +54,30 @@ class Stack:
         ValueError if the policy names an unknown message pair.
         """
         self.network = network
-        self.policy = policy or Policy()
-        self.pairs = PairTable(self.policy.pairs)
+        self.apply_policy(policy or Policy())
         self.idents = IdentTable(random(65536), random(64), self.policy.owner_exclusive_idents)
-        self.on_idents_changed: Callable[[set[int]], None] | None = None
+        self.on_idents_changed: Callable[[KeysView[int]], None] | None = None
         """Told all idents in use when they change, so that a link can filter."""
         self._awaited: dict[int, tuple[Endpoint, int]] = {}
         self._next_stamp_key = 0
         self._next_number = 1
 
-    def socket(self, family: int, protocol: int, credentials: Credentials) -> Endpoint:
-        """socket(family, SOCK_DGRAM, protocol): EPROTONOSUPPORT, or EACCES outside the group range."""
-        if (family, protocol) not in KINDS:
+    def apply_policy(self, policy: Policy) -> None:
+        """Let another policy rule from now on. ValueError if it names an unknown message pair.
+
+        As in the kernel a changed group range does not touch sockets that are open.
+        """
+        self.pairs = PairTable(policy.pairs)
+        self.policy = policy
+
+    def socket(self, family: int, kind: int, protocol: int, credentials: Credentials) -> Endpoint:
+        """A new socket, as socket(2) makes one from these arguments.
+
+        EPROTONOSUPPORT or ESOCKTNOSUPPORT for what is no ping socket, EACCES outside the group range.
+        """
+        if kind not in KNOWN_KINDS:
+            raise failure(ESOCKTNOSUPPORT)
+        if kind != linux.SOCK_DGRAM or PROTOCOLS.get(family) != protocol:
             raise failure(EPROTONOSUPPORT)
         if not self.policy.group_range.allows(credentials):
             raise failure(EACCES)
@@ -121,7 +133,9 @@ class Stack:
         endpoint.queue_error(entry, len(entry.payload))
 
 
-KINDS = {(AF_INET, linux.IPPROTO_ICMP), (AF_INET6, linux.IPPROTO_ICMPV6)}
+PROTOCOLS = {AF_INET: linux.IPPROTO_ICMP, AF_INET6: linux.IPPROTO_ICMPV6}
+KNOWN_KINDS = (linux.SOCK_STREAM, linux.SOCK_DGRAM, linux.SOCK_RAW)
+"""Kinds of socket that the Internet families know at all."""
 
 
 def _stamp_offender(endpoint: Endpoint, packet: bytes) -> bytes:
