@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 _BLANKS = " \t\n\v\f\r"
 _DIGITS = "0123456789"
 _HEX_DIGITS = _DIGITS + "abcdefABCDEF"
+_SMALLEST_NORMAL = 2.0**-1022
+_INFINITY = float("inf")
 
 
 class Refused(Exception):
@@ -95,25 +97,44 @@ def whole_number(text: str, lowest: int, highest: int) -> int:
     return number
 
 
-def real_number(text: str) -> tuple[float, str]:
-    """The number a text begins with, in the C locale, and what stands behind it; 0.0 if it begins with none.
+def real_number(text: str) -> tuple[float, str, bool]:
+    """The number a text begins with, in the C locale; what stands behind it; and whether no double can hold it.
 
-    Decimal, hexadecimal ("0x1.8p3"), "inf" and "nan", as strtod(3).
+    Decimal, hexadecimal ("0x1.8p3"), "inf" and "nan", as strtod(3); 0.0 if the text begins with none of them.
     """
     start = len(text) - len(text.lstrip(_BLANKS))
     sign_ends = start + (text[start : start + 1] in ("-", "+"))
-    lower = text[sign_ends : sign_ends + 8].lower()
-    for word in ("infinity", "inf", "nan"):
-        if lower.startswith(word):
-            return float(text[start:sign_ends] + word), text[sign_ends + len(word) :]
-    end = _hexadecimal_end(text, sign_ends)
-    if end:
-        return _from_hexadecimal(text[start:end]), text[end:]
-    end = _mantissa_end(text, sign_ends, _DIGITS)
+    word = _word_at(text[sign_ends : sign_ends + 8].lower())
+    if word:
+        return float(text[start:sign_ends] + word), text[sign_ends + len(word) :], False
+    end = _hexadecimal_end(text, sign_ends) or _decimal_end(text, sign_ends)
     if not end:
-        return 0.0, text
-    end = _exponent_end(text, end, "e")
-    return float(text[start:end]), text[end:]
+        return 0.0, text, False
+    number = _double(text[start:end])
+    is_zero = _is_zero(text[sign_ends:end].lower())
+    return number, text[end:], not (is_zero or _SMALLEST_NORMAL <= abs(number) < _INFINITY)
+
+
+def _is_zero(lower: str) -> bool:
+    """Whether the digits say zero, however small the double has become."""
+    exponent = "p" if lower.startswith("0x") else "e"
+    return not lower.partition(exponent)[0].strip("0.x")
+
+
+def _word_at(lower: str) -> str:
+    return next((word for word in ("infinity", "inf", "nan") if lower.startswith(word)), "")
+
+
+def _decimal_end(text: str, at: int) -> int:
+    end = _mantissa_end(text, at, _DIGITS)
+    return _exponent_end(text, end, "e") if end else 0
+
+
+def _hexadecimal_end(text: str, at: int) -> int:
+    if text[at : at + 2].lower() != "0x":
+        return 0
+    end = _mantissa_end(text, at + 2, _HEX_DIGITS)
+    return _exponent_end(text, end, "p") if end else 0
 
 
 def _mantissa_end(text: str, at: int, digits: str) -> int:
@@ -137,15 +158,8 @@ def _exponent_end(text: str, at: int, mark: str) -> int:
     return end if end > first else at
 
 
-def _hexadecimal_end(text: str, at: int) -> int:
-    if text[at : at + 2].lower() != "0x":
-        return 0
-    end = _mantissa_end(text, at + 2, _HEX_DIGITS)
-    return _exponent_end(text, end, "p") if end else 0
-
-
-def _from_hexadecimal(text: str) -> float:
+def _double(text: str) -> float:
     try:
-        return float.fromhex(text)
+        return float.fromhex(text) if "x" in text.lower() else float(text)
     except OverflowError:
-        return float("-inf" if text.startswith("-") else "inf")
+        return -_INFINITY if text.startswith("-") else _INFINITY

@@ -20,9 +20,9 @@ from pingsock.tools.schedule import MILLISECOND
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
 
+    from pingsock.sockets.choose import PingSocket
     from pingsock.tools.records import Record, SocketAddress
 
     ShowAddress = Callable[[SocketAddress], str]
@@ -140,7 +140,7 @@ def _ping(settings: Settings, host: str, destination: Destination, output: Outpu
         return session.run()
 
 
-def _open(family: int, output: Output) -> socket.socket:
+def _open(family: int, output: Output) -> PingSocket:
     try:
         return open_ping_socket(family)
     except NoPingSocket as refused:
@@ -166,7 +166,7 @@ class _Session:
     """One run of ping towards one address."""
 
     def __init__(
-        self, settings: Settings, host: str, destination: Destination, sock: socket.socket, output: Output
+        self, settings: Settings, host: str, destination: Destination, sock: PingSocket, output: Output
     ) -> None:
         self._settings = settings
         self._destination = destination

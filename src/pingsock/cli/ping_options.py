@@ -70,10 +70,10 @@ def _whole(field: str, lowest: int, highest: int) -> Callable[[Settings, str], N
 
 def _milliseconds(field: str, complaint: str, longest: float) -> Callable[[Settings, str], None]:
     def apply(settings: Settings, text: str) -> None:
-        seconds, garbage = real_number(text)
+        seconds, garbage, out_of_range = real_number(text)
         if not text:
             raise Refused(f"{complaint}: ")
-        if garbage:
+        if garbage or out_of_range:
             settings.warnings += [
                 f"option argument contains garbage: {garbage}",
                 "this will become fatal error in the future",

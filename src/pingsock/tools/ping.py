@@ -42,10 +42,10 @@ from pingsock.wire.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Iterator
 
     from pingsock.sockets.ancillary import ExtendedError
+    from pingsock.sockets.choose import PingSocket
     from pingsock.tools.records import Record, SocketAddress
 
 SECOND = 1000 * MILLISECOND
@@ -90,7 +90,7 @@ class Plan(Value):
 class Waiter:
     """Waits until a socket, or the descriptor `waker` (-1: none), has something to read."""
 
-    def __init__(self, sock: socket.socket, waker: int = -1) -> None:
+    def __init__(self, sock: PingSocket, waker: int = -1) -> None:
         self._waker = waker
         self._poll = poll()
         self._poll.register(sock.fileno(), POLLIN)
@@ -114,7 +114,7 @@ class Pinger:
 
     def __init__(
         self,
-        sock: socket.socket,
+        sock: PingSocket,
         plan: Plan,
         waker: int = -1,
         *,

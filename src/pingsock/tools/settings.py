@@ -11,6 +11,10 @@ from struct import Struct
 
 from pingsock.wire import linux
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pingsock.sockets.choose import PingSocket
+
 _HOP_LIMIT_OPTIONS = {
     True: ((linux.SOL_IP, linux.IP_MULTICAST_TTL), (linux.SOL_IP, linux.IP_TTL)),
     False: ((linux.SOL_IPV6, linux.IPV6_MULTICAST_HOPS), (linux.SOL_IPV6, linux.IPV6_UNICAST_HOPS)),
@@ -24,18 +28,18 @@ _IFREQ = Struct("@16sH2s4s16x")
 _MOST_INTERFACES = 4096
 
 
-def set_hop_limit(sock: socket.socket, hop_limit: int) -> None:
+def set_hop_limit(sock: PingSocket, hop_limit: int) -> None:
     """TTL or hop limit of all that is sent, to groups too. EINVAL for 0 with IPv4."""
     for level, option in _HOP_LIMIT_OPTIONS[sock.family == AF_INET]:
         sock.setsockopt(level, option, hop_limit)
 
 
-def bind_to_device(sock: socket.socket, device: str) -> None:
+def bind_to_device(sock: PingSocket, device: str) -> None:
     """Send and receive by one device, or VRF, only. ENODEV if there is none of that name."""
     sock.setsockopt(linux.SOL_SOCKET, linux.SO_BINDTODEVICE, os.fsencode(device) + b"\0")
 
 
-def keep_whole(sock: socket.socket) -> None:
+def keep_whole(sock: PingSocket) -> None:
     """Never fragment: what is larger than the MTU is refused with EMSGSIZE."""
     if sock.family == AF_INET:
         sock.setsockopt(linux.SOL_IP, linux.IP_MTU_DISCOVER, linux.IP_PMTUDISC_DO)
