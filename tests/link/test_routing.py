@@ -51,7 +51,7 @@ def errno_of(bench: Bench, destination: str, **wishes: Any) -> str:
         ("2001:db8:77::1", UNICAST, "2001:db8:9::1", ETH0),
         ("2001:db8:8::1", LOCAL, "2001:db8:8::1", LO),
         ("::1", LOCAL, "::1", LO),
-        ("::", UNICAST, "2001:db8:9::1", ETH0),
+        ("::", UNICAST, "fe80::1", ETH0),
         ("ff02::1", MULTICAST, "fe80::1", ETH0),
         ("ff0e::1", MULTICAST, "2001:db8:9::1", ETH0),
     ],

@@ -72,7 +72,7 @@ def test_routes_lead_to_the_device_on_link_and_through_a_router() -> None:
             device.add_route(prefix, via)
         for target in ["192.0.2.7", "198.51.100.1", "2001:db8::1", "2001:db9::1"]:
             udp_to(target)
-        received = []
+        received: list[bytes] = []
         while len(received) < 4 and select.select([device], [], [], 10)[0]:
             packet = device.receive()
             if packet and packet.endswith(b"hello"):

@@ -10,7 +10,7 @@ from pingsock.link.routing import Query
 from pingsock.wire import types
 from pingsock.wire.checksum import checksum_holds, icmp6_checksum_holds, with_checksum, with_checksum6
 from pingsock.wire.errors import BadPacket
-from pingsock.wire.ipv4_options import first_hop, has_source_route, options_for_reply
+from pingsock.wire.ipv4_options import first_hop, options_for_reply
 from pingsock.wire.linux import AF_INET, AF_INET6
 from pingsock.wire.transit import LOCAL, Outbound
 from pingsock.wire.value import Value
@@ -86,12 +86,12 @@ class EchoResponder:
             return self._is_answered6(request)
         if kind != types.ICMP4_TIMESTAMP_REQUEST and self._sysctls["ipv4.icmp_echo_ignore_all"]:
             return False
-        if self._interfaces.kind(request.destination) == LOCAL:
+        if kind == types.ICMP4_EXTENDED_ECHO_REQUEST or self._interfaces.kind(request.destination) == LOCAL:
             return True
-        return kind != types.ICMP4_EXTENDED_ECHO_REQUEST and not self._sysctls["ipv4.icmp_echo_ignore_broadcasts"]
+        return not self._sysctls["ipv4.icmp_echo_ignore_broadcasts"]
 
     def _is_answered6(self, request: Request) -> bool:
-        if self._sysctls["ipv6.icmp.echo_ignore_all"] or request.source == prefixes.ANY6:
+        if self._sysctls["ipv6.icmp.echo_ignore_all"]:
             return False
         is_group = prefixes.is_multicast(request.destination)
         return not (is_group and self._sysctls["ipv6.icmp.echo_ignore_multicast"])
@@ -107,7 +107,7 @@ class EchoResponder:
         return reply
 
     def _timestamps(self, reply: bytes) -> bytes | None:
-        if len(reply) < 20:
+        if len(reply) < 12:
             return None
         now = self._milliseconds().to_bytes(4, "big")
         return reply[:1] + b"\0" + reply[2:12] + now + now
@@ -150,10 +150,9 @@ class EchoResponder:
         is_local = self._interfaces.kind(request.destination, request.interface) == LOCAL
         source, destination = request.destination if is_local else b"", request.source
         options = self._turned_options(request) if request.options else b""
-        if has_source_route(options):
-            destination, options = first_hop(options, destination)
+        towards = first_hop(options, destination)[0]
         interface = request.interface if prefixes.is_link_local(destination) else 0
-        route = self._router.route(Query(request.family, destination, source, interface))
+        route = self._router.route(Query(request.family, towards, source, interface))
         if request.family == AF_INET:
             message = with_checksum(message)
         else:

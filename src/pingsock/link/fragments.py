@@ -154,6 +154,8 @@ def _parse_ipv6_untrusted(packet: bytes) -> _Fragment | None:
     if packet[link_at] != _FRAGMENT or at + 8 > size:
         return None
     next_header, offset, identification = _FRAGMENT_HEADER.unpack_from(packet, at)
+    if next_header == _HOP_BY_HOP:
+        raise BadPacket("hop-by-hop options behind a fragment header")
     header = packet[:link_at] + bytes([next_header]) + packet[link_at + 1 : at]
     payload, more = packet[at + 8 : size], bool(offset & 1)
     if more and len(payload) & 7:

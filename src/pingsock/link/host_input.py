@@ -9,7 +9,12 @@ from pingsock.link import prefixes
 from pingsock.wire.checksum import internet_checksum
 from pingsock.wire.errors import BadPacket
 from pingsock.wire.ipv4 import parse_ipv4_untrusted
-from pingsock.wire.ipv4_options import has_source_route, record_arrival
+from pingsock.wire.ipv4_options import (
+    SOURCE_ROUTES,
+    has_source_route,
+    record_arrival,
+    split_options_untrusted,
+)
 from pingsock.wire.ipv6 import (
     DESTINATION_OPTIONS,
     HOP_BY_HOP_OPTIONS,
@@ -30,7 +35,10 @@ if TYPE_CHECKING:
     from pingsock.wire.ipv4 import IPv4Header
     from pingsock.wire.ipv6 import IPv6Header
 
-_PAD1 = 0
+_PAD1, _PADN = 0, 1
+_MOST_PADDING = 7
+_SEGMENT_ROUTING = frozenset({3, 4})
+"""Types of routing header: RFC 6554 and RFC 8754."""
 _ACTION = 0xC0
 """In an option's type: what to do with it if it is unknown; 0 is to skip it (RFC 8200, section 4.2)."""
 _INTERFACE_SCOPE = 1
@@ -83,8 +91,8 @@ class HostInput:
             raise BadPacket("for another host")
 
     def _with_our_options(self, packet: bytes, header: IPv4Header, interface: int) -> bytes:
-        if has_source_route(header.options) and not self._sysctls["ipv4.conf.all.accept_source_route"]:
-            raise BadPacket("source routes are not accepted")
+        if has_source_route(header.options):
+            self._check_source_route(header)
         address = header.destination
         if self._interfaces.kind(address) != LOCAL:
             address = self._interfaces[interface].first_address(AF_INET) or prefixes.ANY4
@@ -94,12 +102,19 @@ class HostInput:
         checksum = internet_checksum(front)
         return front[:10] + checksum.to_bytes(2, "big") + front[12:] + packet[len(front) :]
 
+    def _check_source_route(self, header: IPv4Header) -> None:
+        if not self._sysctls["ipv4.conf.all.accept_source_route"]:
+            raise BadPacket("source routes are not accepted")
+        if self._interfaces.kind(header.destination) != LOCAL:
+            raise BadPacket("a source route to more than one host")
+        for option in split_options_untrusted(header.options):
+            if option[0] in SOURCE_ROUTES and len(option) > 2 and option[2] <= len(option):
+                raise BadPacket("a source route that goes on to another host")
+
     def _accept6(self, packet: bytes, interface: int, looped: bool) -> bytes:
         header, payload = parse_ipv6_untrusted(packet)
         if prefixes.is_multicast(header.source):
             raise BadPacket("the source is a group")
-        if prefixes.is_v4_mapped(header.source) or prefixes.is_v4_mapped(header.destination):
-            raise BadPacket("an IPv4-mapped address on the wire")
         if not looped:
             self._check_from_outside6(header)
         self._check_destination6(header.destination, interface)
@@ -123,26 +138,36 @@ class HostInput:
 def check_extension_headers_untrusted(packet: bytes) -> UpperLayer:
     """Walk over the extension headers of a whole IPv6 packet, as its destination; where its message begins."""
     upper = skip_extension_headers_untrusted(packet)
+    if upper.fragment is not None:
+        raise BadPacket("a fragment of a fragment")
     for position, extension in enumerate(upper.headers):
         if extension.kind == HOP_BY_HOP_OPTIONS and position:
             raise BadPacket("hop-by-hop options elsewhere than in front")
         if extension.kind in (HOP_BY_HOP_OPTIONS, DESTINATION_OPTIONS):
             _check_options6(extension.data[2:])
-        if extension.kind == ROUTING and extension.data[3]:
-            raise BadPacket(f"a routing header with {extension.data[3]} segments left")
+        if extension.kind == ROUTING:
+            _check_routing6(extension.data, packet[24:40])
     return upper
 
 
+def _check_routing6(header: bytes, destination: bytes) -> None:
+    """Nobody's route goes on from here, and segment routing has to be switched on in Linux too."""
+    kind, segments_left = header[2], header[3]
+    if segments_left or kind in _SEGMENT_ROUTING or prefixes.is_multicast(destination):
+        raise BadPacket(f"a routing header of type {kind} with {segments_left} segments left")
+
+
 def _check_options6(options: bytes) -> None:
-    at = 0
+    """Raise BadPacket unless each option is padding, or one to be skipped by those who do not know it."""
+    at, padding = 0, 0
     while at < len(options):
         kind = options[at]
-        if kind == _PAD1:
-            at += 1
-            continue
-        length = 2 + options[at + 1] if at + 1 < len(options) else 0
-        if not 2 <= length <= len(options) - at:
+        length = 1 if kind == _PAD1 else 2 + options[at + 1] if at + 1 < len(options) else 0
+        if not 1 <= length <= len(options) - at:
             raise BadPacket(f"IPv6 option {kind} is cut off")
         if kind & _ACTION:
             raise BadPacket(f"IPv6 option {kind} is unknown and must not be skipped")
+        padding = padding + length if kind in (_PAD1, _PADN) else 0
+        if padding > _MOST_PADDING or (kind == _PADN and any(options[at + 2 : at + length])):
+            raise BadPacket("IPv6 options with padding that carries something (RFC 4942, section 2.1.9.5)")
         at += length

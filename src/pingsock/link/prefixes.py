@@ -60,11 +60,6 @@ def is_link_local(address: bytes) -> bool:
     return len(address) == 16 and address[0] == 0xFE and address[1] & 0xC0 == 0x80
 
 
-def is_v4_mapped(address: bytes) -> bool:
-    """::ffff:0:0/96."""
-    return address[:12] == bytes(10) + b"\xff\xff" and len(address) == 16
-
-
 ANY4, ANY6 = bytes(4), bytes(16)
 LOOPBACK4, LOOPBACK6 = b"\x7f\0\0\1", bytes(15) + b"\1"
 LIMITED_BROADCAST = b"\xff\xff\xff\xff"

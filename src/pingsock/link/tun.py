@@ -67,12 +67,16 @@ class TunDevice:
     def configure(self, addresses: Iterable[str] = (), up: bool = True) -> None:
         """Set the MTU, switch the kernel's end on, give it addresses such as "10.9.0.1/24" and "fd00::1/64".
 
-        IPv6 addresses are usable at once (no duplicate address detection). OSError, ValueError for a bad address.
+        All of them are usable when this returns, without duplicate address detection. OSError; ValueError for a bad
+        address.
         """
         try:
             self._opened().set_link(self.index, up=up, mtu=self.mtu)
-            for address in addresses:
+            for address in (addresses := list(addresses)):
                 self._opened().add_address(self.index, address)
+            for address in addresses:
+                if up and ":" in address:
+                    self._opened().wait_until_local(self.index, address)
         except OSError as err:
             self._fail("configure", err)
 

@@ -9,9 +9,11 @@ namespace can still be configured after the thread has left it.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import struct
+import time
 
 from pingsock.link.prefixes import parse_prefix
 
@@ -28,14 +30,18 @@ _IFADDR = struct.Struct("=BBBBI")
 _RTMSG = struct.Struct("=BBBBBBBBI")
 """rtmsg: family, destination and source prefix length, tos, table, protocol, scope, kind, flags."""
 
+_PATIENCE = 2.0
+"""Seconds."""
+
 _NLMSG_ERROR = 2
-_RTM_NEWLINK, _RTM_NEWADDR, _RTM_NEWROUTE = 16, 20, 24
+_RTM_NEWLINK, _RTM_NEWADDR, _RTM_NEWROUTE, _RTM_GETROUTE = 16, 20, 24, 26
 _NLM_F_REQUEST, _NLM_F_ACK, _NLM_F_REPLACE, _NLM_F_CREATE = 0x1, 0x4, 0x100, 0x400
 _IFLA_MTU = 4
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
 _IFF_UP = 1
 _IFA_F_NODAD = 0x02
+_RTN_UNICAST, _RTN_LOCAL = 1, 2
 _RT_TABLE_MAIN, _RTPROT_BOOT, _RT_SCOPE_UNIVERSE, _RT_SCOPE_LINK = 254, 3, 0, 253
 
 
@@ -90,21 +96,47 @@ class DeviceConfigurator:
         """Route a prefix to a device, through the router `via` or on-link."""
         family, network, length = parse_prefix(prefix)
         scope = _RT_SCOPE_UNIVERSE if via or family == socket.AF_INET6 else _RT_SCOPE_LINK
-        body = _RTMSG.pack(family, length, 0, 0, _RT_TABLE_MAIN, _RTPROT_BOOT, scope, 1, 0)
+        body = _RTMSG.pack(family, length, 0, 0, _RT_TABLE_MAIN, _RTPROT_BOOT, scope, _RTN_UNICAST, 0)
         body += _attribute(_RTA_DST, network) + _attribute(_RTA_OIF, struct.pack("=I", index))
         if via:
             body += _attribute(_RTA_GATEWAY, socket.inet_pton(family, via))
         self._request(_RTM_NEWROUTE, _NLM_F_CREATE | _NLM_F_REPLACE, body)
 
+    def wait_until_local(self, index: int, prefix: str) -> None:
+        """Return when packets to a new IPv6 address are taken in, which the kernel arranges a moment after adding it.
+
+        TimeoutError if that takes longer than two seconds; the device must be up.
+        """
+        _, address, _ = parse_prefix(prefix)
+        deadline = time.monotonic() + _PATIENCE
+        while not self._is_local(index, address):
+            if time.monotonic() > deadline:
+                raise TimeoutError(errno.ETIMEDOUT, f"{prefix} does not become usable")
+            time.sleep(0.001)
+
+    def _is_local(self, index: int, address: bytes) -> bool:
+        body = _RTMSG.pack(socket.AF_INET6, 128, 0, 0, 0, 0, 0, 0, 0) + _attribute(_RTA_DST, address)
+        try:
+            answer = self._ask(_RTM_GETROUTE, body + _attribute(_RTA_OIF, struct.pack("=I", index)))
+        except OSError:
+            return False
+        return bool(_RTMSG.unpack_from(answer, _HEADER.size)[7] == _RTN_LOCAL)
+
     def _request(self, kind: int, flags: int, body: bytes) -> None:
+        self._ask(kind, body, flags | _NLM_F_ACK)
+
+    def _ask(self, kind: int, body: bytes, flags: int = 0) -> bytes:
+        """The first message of the answer, from its header on."""
         self._sequence += 1
-        flags |= _NLM_F_REQUEST | _NLM_F_ACK
-        self._socket.send(_HEADER.pack(_HEADER.size + len(body), kind, flags, self._sequence, 0) + body)
+        head = _HEADER.pack(_HEADER.size + len(body), kind, flags | _NLM_F_REQUEST, self._sequence, 0)
+        self._socket.send(head + body)
         while True:
             answer = self._socket.recv(65536)
             _, answered, _, sequence, _ = _HEADER.unpack_from(answer)
-            if answered == _NLMSG_ERROR and sequence == self._sequence:
+            if sequence == self._sequence:
                 break
-        (errno,) = struct.unpack_from("=i", answer, _HEADER.size)
-        if errno:
-            raise OSError(-errno, os.strerror(-errno))
+        if answered == _NLMSG_ERROR:
+            (number,) = struct.unpack_from("=i", answer, _HEADER.size)
+            if number:
+                raise OSError(-number, os.strerror(-number))
+        return answer
