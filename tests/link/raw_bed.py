@@ -37,8 +37,8 @@ DEADLINE = 5.0
 """Seconds after which something that must happen has not happened."""
 
 _NEAR = """
-link add a0 type veth peer name b0 netns {router}
-link add a1 type veth peer name b1 netns {router}
+link add a0 address 02:00:00:00:0a:00 type veth peer name b0 address 02:00:00:00:0b:00 netns {router}
+link add a1 address 02:00:00:00:0a:01 type veth peer name b1 address 02:00:00:00:0b:01 netns {router}
 address add 10.50.1.1/24 broadcast 10.50.1.255 dev a0
 address add fd50:1::1/64 dev a0 nodad
 address add fe80::a:1/64 dev a0 nodad
@@ -47,6 +47,13 @@ address add fd50:2::1/64 dev a1 nodad
 address add fe80::a:2/64 dev a1 nodad
 link set a0 up
 link set a1 up
+neighbour add 10.50.1.2 lladdr 02:00:00:00:0b:00 dev a0
+neighbour add fd50:1::2 lladdr 02:00:00:00:0b:00 dev a0
+neighbour add fe80::b:1 lladdr 02:00:00:00:0b:00 dev a0
+neighbour add 10.50.1.2 lladdr 02:00:00:00:0b:01 dev a1
+neighbour add fe80::b:2 lladdr 02:00:00:00:0b:01 dev a1
+neighbour add 10.50.2.2 lladdr 02:00:00:00:0b:01 dev a1
+neighbour add fd50:2::2 lladdr 02:00:00:00:0b:01 dev a1
 route add 10.50.3.0/24 via 10.50.1.2
 route add 10.77.0.0/16 via 10.50.1.2
 route add unreachable 10.66.1.0/24
@@ -71,6 +78,12 @@ address add fd50:3::1/64 dev b2 nodad
 link set b0 up
 link set b1 up
 link set b2 up
+neighbour add 10.50.1.1 lladdr 02:00:00:00:0a:00 dev b0
+neighbour add fd50:1::1 lladdr 02:00:00:00:0a:00 dev b0
+neighbour add fe80::a:1 lladdr 02:00:00:00:0a:00 dev b0
+neighbour add 10.50.2.1 lladdr 02:00:00:00:0a:01 dev b1
+neighbour add fd50:2::1 lladdr 02:00:00:00:0a:01 dev b1
+neighbour add fe80::a:2 lladdr 02:00:00:00:0a:01 dev b1
 """
 _FAR = """
 address add 10.50.3.2/24 dev c0

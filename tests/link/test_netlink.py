@@ -135,6 +135,17 @@ def test_a_route_without_routers_does_not_leave_the_link(table: RouteTable) -> N
     assert isinstance(ask(table, "fd50:3::2", dont_route=True), Route), "IPv6 sockets do not know the flag"
 
 
+def test_without_any_address_of_ours(table: RouteTable, hosts: Hosts) -> None:
+    hosts.ip("near", "link add d0 type veth peer name d1\nlink set d0 up\nlink set d1 up")
+    for device in ("lo", "a0", "a1", "d0"):
+        subprocess.run(["ip", "address", "flush", "dev", device], check=True)
+    hosts.ip("near", "route add 10.91.0.0/16 dev d0\nroute add fd91::/64 dev d0")
+    found = ask(table, "10.91.0.1")
+    assert isinstance(found, Route)
+    assert (found.source, found.path_mtu) == connect("10.91.0.1") == (bytes(4), 1500)
+    assert ask(table, "fd91::1") == connect("fd91::1") == errno.EADDRNOTAVAIL
+
+
 def test_kinds_of_routes(table: RouteTable) -> None:
     kinds = {"10.50.1.1": LOCAL, "10.50.1.2": UNICAST, "10.50.1.255": BROADCAST}
     kinds |= {"::1": LOCAL, "fd50:1::1": LOCAL, "fd50:1::2": UNICAST}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import time
 
 from pingsock.link.fragments import fragment_ipv4, fragment_ipv6
-from pingsock.wire.ipv4 import IPv4Header, build_ipv4
+from pingsock.link.prefixes import os_error
+from pingsock.wire.errors import BadPacket
+from pingsock.wire.ipv4 import MAXIMUM_PACKET_LENGTH, MINIMUM_HEADER_LENGTH, IPv4Header, build_ipv4
 from pingsock.wire.ipv4_options import fill_outgoing, first_hop
-from pingsock.wire.ipv6 import IPv6Header, build_ipv6
+from pingsock.wire.ipv6 import MAXIMUM_PAYLOAD_LENGTH, IPv6Header, build_ipv6
 from pingsock.wire.linux import AF_INET6, IPPROTO_ICMP, IPPROTO_ICMPV6
 
 TYPE_CHECKING = False
@@ -52,13 +55,19 @@ class Packer:
     def pack(self, outbound: Outbound) -> tuple[bytes, list[bytes]]:
         """The address to send to, which is the first hop of a source route if there is one, and the packets.
 
-        BadPacket: a field is out of its range. ValueError: `fragment_size` does not hold the headers and 8 bytes.
+        EMSGSIZE: larger than IP allows, or `fragment_size` does not hold the headers and 8 bytes. EINVAL: a number is
+        out of its range.
         """
-        if outbound.family == AF_INET6:
-            return outbound.destination, self._ipv6(outbound)
-        return self._ipv4(outbound)
+        try:
+            if outbound.family == AF_INET6:
+                return outbound.destination, self._ipv6(outbound)
+            return self._ipv4(outbound)
+        except BadPacket as err:
+            raise OSError(errno.EINVAL, str(err)) from err
 
     def _ipv4(self, outbound: Outbound) -> tuple[bytes, list[bytes]]:
+        if MINIMUM_HEADER_LENGTH + len(outbound.options) + len(outbound.message) > MAXIMUM_PACKET_LENGTH:
+            raise os_error(errno.EMSGSIZE)
         destination, options = outbound.destination, outbound.options
         if options:
             destination, options = first_hop(options, destination)
@@ -75,8 +84,7 @@ class Packer:
             options=options,
         )
         packet = build_ipv4(header, outbound.message)
-        size = outbound.fragment_size
-        return destination, fragment_ipv4(packet, size) if size else [packet]
+        return destination, _fragments(packet, outbound.fragment_size, fragment_ipv4)
 
     def _identification4(self, outbound: Outbound) -> int:
         """Zero in packets nobody may fragment, as in Linux: it would serve nothing (RFC 6864)."""
@@ -85,6 +93,8 @@ class Packer:
         return self._identifications.next(outbound.source, outbound.destination) & 0xFFFF
 
     def _ipv6(self, outbound: Outbound) -> list[bytes]:
+        if len(outbound.message) > MAXIMUM_PAYLOAD_LENGTH:
+            raise os_error(errno.EMSGSIZE)
         header = IPv6Header(
             outbound.source,
             outbound.destination,
@@ -94,10 +104,12 @@ class Packer:
             self._flow_label(outbound),
         )
         packet = build_ipv6(header, outbound.message)
-        if not outbound.fragment_size or len(packet) <= outbound.fragment_size:
-            return [packet]
-        identification = self._identifications.next(outbound.source, outbound.destination)
-        return fragment_ipv6(packet, outbound.fragment_size, identification)
+
+        def fragment(packet: bytes, size: int) -> list[bytes]:
+            identification = self._identifications.next(outbound.source, outbound.destination)
+            return fragment_ipv6(packet, size, identification)
+
+        return _fragments(packet, outbound.fragment_size, fragment)
 
     def _flow_label(self, outbound: Outbound) -> int:
         """As asked, or one for all packets of a flow, here two addresses and an ident (RFC 6437); never 0."""
@@ -106,3 +118,12 @@ class Packer:
         if not self._flow_labels():
             return 0
         return hash((outbound.source, outbound.destination, outbound.message[4:6])) & 0xFFFFF or 1
+
+
+def _fragments(packet: bytes, size: int, fragment: Callable[[bytes, int], list[bytes]]) -> list[bytes]:
+    if not size or len(packet) <= size:
+        return [packet]
+    try:
+        return fragment(packet, size)
+    except ValueError as err:
+        raise os_error(errno.EMSGSIZE) from err

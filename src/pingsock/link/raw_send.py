@@ -4,10 +4,10 @@ Some facts about raw sockets of protocol IPPROTO_RAW, which send what they are g
 
 * The kernel still looks up the route, runs the local firewall and limits the send buffer, and it fills in nothing but
   the IPv4 header checksum. It fragments nothing: what exceeds the interface's MTU is EMSGSIZE.
-* They receive no ICMP, and an ICMP error concerns them only if it quotes protocol 255.
+* They receive no ICMP, and an ICMP error concerns them only if it quotes protocol 255; newer kernels (6.18 is one)
+  ignore those too.
 * A full device queue is told (ENOBUFS) only to sockets with IP_RECVERR, IPV6_RECVERR.
-* Any source address may be written into the header. That of a host that is not this one must not be named to the
-  route lookup, which would refuse it.
+* Any source address may be written into the header; IPv6 only checks the one that is named for the route lookup.
 
 What this means here: one socket a family serves all settings of all packets, with nothing to switch from one packet to
 the next but multicast loop and, on older kernels, the priority; fragments have exactly the size the stack asked for;

@@ -11,7 +11,7 @@ import time
 
 from pingsock.link.netlink import Address, Interface, News, RouteAnswer, Rtnetlink
 from pingsock.link.path_mtu import PathMtuCache
-from pingsock.link.prefixes import is_link_local, is_multicast, no_device, os_error
+from pingsock.link.prefixes import ANY4, is_link_local, is_multicast, no_device, os_error
 from pingsock.wire.linux import AF_INET, AF_INET6
 from pingsock.wire.transit import BROADCAST, LOCAL, MULTICAST, UNICAST, Route
 
@@ -27,6 +27,13 @@ MOST_ROUTES = 4096
 _LARGEST_IPV4_PACKET = 0xFFFF
 _ANY_MTU = 0x7FFFFFFF
 _KINDS = {LOCAL, BROADCAST, MULTICAST}
+
+
+def _no_source(family: int) -> bytes:
+    """What a host without an address for a destination sends from: an IPv6 socket cannot, an IPv4 one uses 0.0.0.0."""
+    if family == AF_INET6:
+        raise os_error(errno.EADDRNOTAVAIL)
+    return ANY4
 
 
 class AddressBook:
@@ -148,7 +155,8 @@ class RouteTable:
     def _route(self, family: int, destination: bytes, source: bytes, answer: RouteAnswer) -> Route:
         kind = MULTICAST if is_multicast(destination) else answer.kind
         mtu, path_mtu, locked = self._mtus(family, destination, answer)
-        source = answer.source if not any(source) else source
+        if not any(source):
+            source = answer.source or _no_source(family)
         return Route(kind if kind in _KINDS else UNICAST, source, answer.interface, mtu, path_mtu, locked)
 
     def _mtus(self, family: int, destination: bytes, answer: RouteAnswer) -> tuple[int, int, bool]:
