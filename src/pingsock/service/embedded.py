@@ -67,9 +67,9 @@ class EmbeddedServer:
     """Serves ping sockets to its own process over one link."""
 
     def __init__(self, link: Link, policy: Policy | None = None, lock: threading.RLock | None = None) -> None:
-        """Takes the link over and closes it in the end. A link that delivers from other threads (a `HostLink` on a
-        memory cable) takes `lock` itself, and gives it here.
+        """Takes the link over and closes it in the end.
 
+        A link that delivers from other threads (a `HostLink` on a memory cable) takes `lock` itself; give it here too.
         ValueError if the policy names an unknown message pair.
         """
         self.lock = lock or threading.RLock()

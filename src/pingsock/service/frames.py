@@ -26,8 +26,8 @@ A message, as many as a frame holds, one behind the other:
     then the socket address, the control messages (level i32, type i32, length u32, content), the data
 
 Some facts about readiness: a program waits for a served socket with poll() on a descriptor of its own, so the
-descriptor must be readable exactly when data or an error waits. What this means here: beside its connection a client has
-a readiness channel. The server puts one byte in when the socket becomes readable; the answer that ends this state
+descriptor must be readable exactly when data or an error waits. What this means here: beside its connection a client
+has a readiness channel. The server puts one byte in when the socket becomes readable; the answer that ends this state
 carries the flag DRAINED, and the client then takes one byte out. The counts match however calls and packets interleave.
 """
 

@@ -9,8 +9,8 @@ Some facts about waiting for a served socket
 
 What this means here
 --------------------
-Every call is one exchange of frames that never blocks the server. Where a kernel's socket would block, the call waits for
-the readiness channel and asks again; timeouts are Python's, and SO_RCVTIMEO and SO_SNDTIMEO where none is set.
+Every call is one exchange of frames that never blocks the server. Where a kernel's socket would block, the call waits
+for the readiness channel and asks again; timeouts are Python's, and SO_RCVTIMEO and SO_SNDTIMEO where none is set.
 """
 
 from __future__ import annotations
@@ -70,8 +70,9 @@ class ServedPingSocket:
     def __init__(
         self, family: int, connection: Connection, *, kind: int = SOCK_DGRAM, proto: int | None = None
     ) -> None:
-        """Opens the socket over a connection, which it then owns. OSError as socket(2), which refuses every `kind`
-        but SOCK_DGRAM and every `proto` but the family's.
+        """Opens the socket over a connection, which it then owns.
+
+        OSError as socket(2), which refuses every `kind` but SOCK_DGRAM and every `proto` but the family's.
         """
         if proto is None:
             proto = PROTOCOLS.get(family, 0)

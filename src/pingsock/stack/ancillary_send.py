@@ -211,8 +211,10 @@ IPV6_READERS: dict[int, Reader] = {
 
 
 def apply(endpoint: Endpoint, settings: SendSettings, items: Iterable[Item], level: int) -> None:
-    """Let ancillary data change `settings`. EINVAL for an unknown item at SOL_SOCKET or at `level`, the family's own
-    (SOL_IP or SOL_IPV6); items of other levels are ignored.
+    """Let ancillary data change `settings`.
+
+    EINVAL for an unknown item at SOL_SOCKET or at `level`, the family's own (SOL_IP or SOL_IPV6); items of other
+    levels are ignored.
     """
     own = IP_READERS if level == SOL_IP else IPV6_READERS
     readers = {SOL_SOCKET: SOCKET_READERS, level: own}

@@ -142,7 +142,7 @@ def _report4(stack: Stack, endpoint: Endpoint, packet: Packet, quote: bytes, hea
         entry = ErrorEntry(
             meaning.errno,
             linux.SO_EE_ORIGIN_ICMP,
-            type=message[0],
+            icmp_type=message[0],
             code=message[1],
             info=info,
             data=data,
@@ -184,9 +184,12 @@ def _deliver6(stack: Stack, packet: bytes, interface: int, stamp: int, fragment_
         endpoint = _find(stack, AF_INET6, ident, packet[24:40], interface)
         if endpoint is not None and icmp6_checksum_holds(packet[8:24], packet[24:40], packet[at:]):
             endpoint.accept(Packet(AF_INET6, packet, at, interface, stamp, fragment_size))
-    elif packet[at] <= errnos.LAST_ERROR6 and not is_multicast(packet[8:24]):
-        if icmp6_checksum_holds(packet[8:24], packet[24:40], packet[at:]):
-            _deliver_error6(stack, Packet(AF_INET6, packet, at, interface, stamp, fragment_size))
+    elif (
+        packet[at] <= errnos.LAST_ERROR6
+        and not is_multicast(packet[8:24])
+        and icmp6_checksum_holds(packet[8:24], packet[24:40], packet[at:])
+    ):
+        _deliver_error6(stack, Packet(AF_INET6, packet, at, interface, stamp, fragment_size))
 
 
 def _deliver_error6(stack: Stack, packet: Packet) -> None:
@@ -222,7 +225,7 @@ def _report6(endpoint: Endpoint, packet: Packet, quote: bytes, header: int) -> N
         entry = ErrorEntry(
             meaning.errno,
             linux.SO_EE_ORIGIN_ICMP6,
-            type=message[0],
+            icmp_type=message[0],
             code=message[1],
             info=int.from_bytes(message[4:8], "big"),
             data=data,

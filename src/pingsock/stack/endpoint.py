@@ -12,7 +12,6 @@ from errno import EAGAIN, EINVAL, ENOTCONN, EOPNOTSUPP
 from pingsock.stack import naming, send, sockopt_get, sockopt_set
 from pingsock.stack.ancillary_receive import fit, packet_items, stamp_items, timestamping_item
 from pingsock.stack.failure import failure
-from pingsock.stack.options import Options
 from pingsock.stack.pathmtu import MODES, mtu_for
 from pingsock.stack.sockaddr import ANY, SOCKADDR_STORAGE_SIZE, pack_in, pack_in6
 from pingsock.wire import linux
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from pingsock.stack.errorqueue import ErrorEntry
+    from pingsock.stack.options import Options
     from pingsock.stack.packet import Packet
     from pingsock.stack.policy import Credentials
     from pingsock.stack.sockaddr import SocketAddress
@@ -125,7 +125,7 @@ class Endpoint:
         return sockopt_get.get_option(self, level, option, size)
 
     def may_use_foreign_source6(self) -> bool:
-        """May an IPv6 address that is not this host's be bound or named?"""
+        """Whether an IPv6 address that is not this host's may be bound or named."""
         options = self.options
         nonlocal_bind = self.stack.network.sysctl("ipv6.ip_nonlocal_bind")
         return bool(options.freebind6 or options.transparent6 or options.freebind or nonlocal_bind)

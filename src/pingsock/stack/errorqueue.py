@@ -60,7 +60,7 @@ class ErrorEntry:
         errno: int,
         origin: int,
         *,
-        type: int = 0,
+        icmp_type: int = 0,
         code: int = 0,
         info: int = 0,
         data: int = 0,
@@ -72,7 +72,7 @@ class ErrorEntry:
     ) -> None:
         self.errno = errno
         self.origin = origin
-        self.type = type
+        self.type = icmp_type
         self.code = code
         self.info = info
         self.data = data
@@ -91,7 +91,7 @@ class ErrorEntry:
 
     @property
     def is_icmp(self) -> bool:
-        """Did an ICMP error make this entry?"""
+        """Whether an ICMP error made this entry."""
         return self.origin in ICMP_ORIGINS
 
     def as_item(self, family: int) -> Item:
@@ -116,7 +116,8 @@ def extension_offset(quote_length: int, stripped: int, payload: bytes) -> int:
 
 def _is_sound_extension(structure: bytes) -> bool:
     if structure[0] >> 4 != EXTENSION_VERSION:
-        return False
+        # Not one Linux could judge, so not one it calls wrong.
+        return True
     if structure[2:4] != b"\0\0" and not checksum_holds(structure):
         return False
     at = 4

@@ -22,11 +22,11 @@ from errno import (
 )
 
 from pingsock.stack.failure import failure
+from pingsock.stack.routing import interface6, ourselves4, route4, route6, source_and_interface4
 from pingsock.stack.sockaddr import (
     ANY,
     ANY4,
     ANY6,
-    LOOPBACK4,
     LOOPBACK6,
     SOCKADDR_IN6_OLD_SIZE,
     SOCKADDR_IN6_SIZE,
@@ -162,42 +162,14 @@ def _connect4(endpoint: Endpoint, sockaddr: bytes) -> None:
     name = unpack_in(sockaddr)
     if name.family != AF_INET:
         raise failure(EAFNOSUPPORT)
-    source, interface = source_and_interface4(endpoint, name.address)
-    destination = name.address if name.address != ANY4 else _ourselves4(endpoint)
-    route = route4(endpoint, destination, source, interface)
-    if route.kind == BROADCAST and not endpoint.options.broadcast:
+    options = endpoint.options
+    source, interface = source_and_interface4(endpoint, name.address, endpoint.source, options.bound_interface)
+    destination = name.address if name.address != ANY4 else ourselves4(source)
+    route = route4(endpoint, destination, source, interface, options.tos, options.mark)
+    if route.kind == BROADCAST and not options.broadcast:
         raise failure(EACCES)
     _adopt_source(endpoint, route)
     endpoint.peer = name.replace(address=destination)
-
-
-def _ourselves4(endpoint: Endpoint) -> bytes:
-    return endpoint.source if endpoint.source != ANY4 else LOOPBACK4
-
-
-def source_and_interface4(endpoint: Endpoint, destination: bytes) -> tuple[bytes, int]:
-    """Source address and interface that the socket's options ask for towards a destination."""
-    options = endpoint.options
-    source, interface = endpoint.source, options.bound_interface
-    if is_multicast(destination):
-        return (source if source != ANY4 else options.multicast_source), interface or options.multicast_interface
-    return source, interface or options.unicast_interface
-
-
-def route4(endpoint: Endpoint, destination: bytes, source: bytes, interface: int) -> Route:
-    """The IPv4 route with the socket's options; a transparent socket may use any source."""
-    options = endpoint.options
-    foreign = bool(options.transparent) and source != ANY4
-    route = endpoint.stack.network.route(
-        AF_INET,
-        destination,
-        source=b"" if foreign or source == ANY4 else source,
-        interface=interface,
-        traffic_class=options.tos,
-        mark=options.mark,
-        dont_route=bool(options.dont_route),
-    )
-    return route.replace(source=source) if foreign else route
 
 
 def _adopt_source(endpoint: Endpoint, route: Route) -> None:
@@ -223,7 +195,7 @@ def _connect6(endpoint: Endpoint, sockaddr: bytes) -> None:
         return
     if needs_scope(name.address):
         _bind_to_scope(endpoint, name)
-    route = route6(endpoint, name.address, interface6(endpoint, name.address, 0))
+    route = route6(endpoint, name.address, interface6(endpoint, name.address), 0, endpoint.options.mark)
     _adopt_source(endpoint, route)
     endpoint.peer = name
     endpoint.flow_label = name.flowinfo if endpoint.options.flow_information_send else 0
@@ -247,30 +219,6 @@ def _bind_to_scope(endpoint: Endpoint, name: SocketAddress) -> None:
         options.bound_interface = options.multicast_interface6
     if not options.bound_interface:
         raise failure(EINVAL)
-
-
-def interface6(endpoint: Endpoint, destination: bytes, scope: int) -> int:
-    """The interface an IPv6 packet must leave by, 0 for any."""
-    options = endpoint.options
-    interface = scope or options.bound_interface or options.sticky_interface
-    if interface:
-        return interface
-    return options.multicast_interface6 if is_multicast(destination) else options.unicast_interface6
-
-
-def route6(endpoint: Endpoint, destination: bytes, interface: int, traffic_class: int = 0, mark: int = 0) -> Route:
-    """The IPv6 route with the socket's own source."""
-    source = endpoint.source
-    foreign = source != ANY6 and endpoint.may_use_foreign_source6()
-    route = endpoint.stack.network.route(
-        AF_INET6,
-        destination,
-        source=b"" if foreign or source == ANY6 else source,
-        interface=interface,
-        traffic_class=traffic_class,
-        mark=mark or endpoint.options.mark,
-    )
-    return route.replace(source=source) if foreign else route
 
 
 def scope_shown(endpoint: Endpoint, address: bytes) -> int:

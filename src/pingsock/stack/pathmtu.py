@@ -40,7 +40,7 @@ def mtu_for(mode: DiscoveryMode, route: Route) -> int:
 
 
 def sets_dont_fragment(mode: DiscoveryMode, length: int, route: Route) -> bool:
-    """Does an IPv4 packet of `length` bytes go out with DF?"""
+    """Whether an IPv4 packet of `length` bytes goes out with DF."""
     if mode.dont_fragment == IF_IT_FITS:
         return length <= route.path_mtu and not route.path_mtu_locked
     return mode.dont_fragment == ALWAYS

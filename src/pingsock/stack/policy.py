@@ -30,7 +30,7 @@ class GroupRange(Value):
     high: int = 0
 
     def allows(self, credentials: Credentials) -> bool:
-        """Is the effective group or any supplementary one in the range? Nothing else counts, not even uid 0."""
+        """Whether the effective group or any supplementary one is in the range; nothing else counts, not even uid 0."""
         low, high = self.low, self.high
         return low <= credentials.gid <= high or any(low <= group <= high for group in credentials.groups)
 

@@ -27,9 +27,9 @@ from pingsock.stack.ancillary_send import SendSettings, apply
 from pingsock.stack.errorqueue import ErrorEntry
 from pingsock.stack.failure import failure
 from pingsock.stack.pathmtu import MODES, mtu_for, sets_dont_fragment
+from pingsock.stack.routing import interface6, ourselves4, route4, route6, source_and_interface4
 from pingsock.stack.sockaddr import (
     ANY4,
-    LOOPBACK4,
     SOCKADDR_IN6_SIZE,
     SOCKADDR_IN_SIZE,
     is_mapped,
@@ -149,28 +149,12 @@ def _check_source_route(options: bytes, destination: bytes) -> bool:
 
 
 def _route4(endpoint: Endpoint, settings: SendSettings, destination: bytes, dont_route: bool) -> tuple[Route, bytes]:
-    options = endpoint.options
-    source, interface = settings.source, settings.interface
-    if is_multicast(destination):
-        interface = interface or options.multicast_interface
-        source = source if source != ANY4 else options.multicast_source
-    else:
-        interface = interface or options.unicast_interface
+    source, settings.interface = source_and_interface4(endpoint, destination, settings.source, settings.interface)
     if destination == ANY4:
-        destination = source if source != ANY4 else LOOPBACK4
+        destination = ourselves4(source)
     towards = first_hop(settings.ip_options, destination)[0] if settings.ip_options else destination
-    foreign = bool(options.transparent) and source != ANY4
-    route = endpoint.stack.network.route(
-        AF_INET,
-        towards,
-        source=b"" if foreign or source == ANY4 else source,
-        interface=interface,
-        traffic_class=settings.tos,
-        mark=settings.mark,
-        dont_route=dont_route or bool(options.dont_route),
-    )
-    settings.interface = interface
-    return (route.replace(source=source) if foreign else route), destination
+    route = route4(endpoint, towards, source, settings.interface, settings.tos, settings.mark, dont_route)
+    return route, destination
 
 
 def _check_size4(endpoint: Endpoint, settings: SendSettings, route: Route, destination: bytes, length: int) -> None:
@@ -240,7 +224,7 @@ def _send6(endpoint: Endpoint, data: bytes, sockaddr: bytes | None, items: Itera
         settings.flow_information = name.flowinfo
     if items:
         apply(endpoint, settings, items, SOL_IPV6)
-    route = naming.route6(endpoint, name.address, settings.interface, settings.traffic_class, settings.mark)
+    route = route6(endpoint, name.address, settings.interface, settings.traffic_class, settings.mark)
     _check_size6(endpoint, settings, route, name.address, data)
     _check_may_leave(endpoint)
     _transmit6(endpoint, settings, route, name.address, data)
@@ -248,7 +232,7 @@ def _send6(endpoint: Endpoint, data: bytes, sockaddr: bytes | None, items: Itera
 
 def _interface6(endpoint: Endpoint, name: SocketAddress, named: bool) -> int:
     scoped = needs_scope(name.address)
-    interface = naming.interface6(endpoint, name.address, name.scope if named and scoped else 0)
+    interface = interface6(endpoint, name.address, name.scope if named and scoped else 0)
     bound = endpoint.options.bound_interface
     if (scoped and not interface) or is_mapped(name.address) or (bound and interface != bound):
         raise failure(EINVAL)

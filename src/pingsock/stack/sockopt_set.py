@@ -113,10 +113,7 @@ def _buffer_setter(field: str, maximum: str, minimum: int, forced: bool) -> Sett
         size = integer(SOL_SOCKET, value)
         if forced and not endpoint.credentials.capable:
             raise failure(EPERM)
-        if forced:
-            size = max(size, 0)
-        else:
-            size = min(size & 0xFFFFFFFF, endpoint.stack.network.sysctl(maximum))
+        size = max(size, 0) if forced else min(size & 0xFFFFFFFF, endpoint.stack.network.sysctl(maximum))
         setattr(endpoint.options, field, max(2 * min(size, 2**30 - 1), minimum))
 
     return setter

@@ -11,6 +11,7 @@ all calls; there are no locks here. Given the same calls and the same `random`, 
     -------  ----------------------------------------------------------------------------
     idents   idents.py: the shared table, allocation, sharing
     names    naming.py: bind, connect, disconnect
+    routes   routing.py: what the options ask for
     out      send.py, with ancillary_send.py (overrides) and pathmtu.py (sizes)
     in       demux.py, with errnos.py (what an error means) and errorqueue.py
     read     endpoint.py, with ancillary_receive.py
