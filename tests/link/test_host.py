@@ -343,6 +343,23 @@ def test_route_errors_are_raised(bench: Bench) -> None:
         bench.host.transmit(outbound("10.9.0.1", "192.0.2.1"))
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"hop_limit": 256}, {"traffic_class": 300}, {"options": b"\7\3"}, {"options": b"\1"}]
+)
+def test_numbers_that_do_not_fit_are_EINVAL(bench: Bench, wrong: dict[str, Any]) -> None:
+    with pytest.raises(OSError, match=r".") as caught:
+        bench.host.transmit(outbound("10.9.0.1", "10.9.0.2", **wrong))
+    assert caught.value.errno == errno.EINVAL
+
+
+def test_a_source_route_leads_to_its_first_hop(bench: Bench) -> None:
+    options = bytes([131, 7, 4]) + ip("10.8.0.9") + b"\0"
+    bench.host.transmit(outbound("10.9.0.1", "192.0.2.1", options=options))
+    packet = bench.one_sent(bench.far1)
+    assert packet[16:20] == ip("10.8.0.9")
+    assert packet[20:28] == bytes([131, 7, 4]) + ip("192.0.2.1") + b"\0"
+
+
 def test_a_foreign_source_is_sent_as_it_is(bench: Bench) -> None:
     bench.host.transmit(outbound("198.51.100.7", "10.9.0.2", transparent=True))
     assert bench.one_sent()[12:16] == ip("198.51.100.7")
@@ -514,6 +531,19 @@ def test_a_reply_that_cannot_leave_is_no_error_of_the_reader(bench: Bench) -> No
     bench.host.add_interface("tun0", cable, ["172.16.0.1/24"])
     bench.host.receive(99)
     assert "could not be sent" in bench.host.last_drop
+
+
+def test_packets_of_a_removed_interface_are_dropped(bench: Bench) -> None:
+    class Remover(Recorder):
+        def deliver_untrusted(self, packet: bytes, *about: int) -> None:
+            self.delivered.append((packet, 0, 0, 0))
+            bench.inject(packet)
+            bench.host.remove_interface("eth0")
+
+    receiver = Remover()
+    bench.host.attach(receiver)
+    bench.inject(packet4("10.9.0.2", "10.9.0.1", REPLY4))
+    assert len(receiver.delivered) == 1
 
 
 def test_closing_closes_every_cable_and_may_be_repeated(bench: Bench) -> None:

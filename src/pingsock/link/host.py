@@ -21,7 +21,7 @@ from threading import RLock
 from pingsock.link import prefixes
 from pingsock.link.echo_responder import EchoResponder
 from pingsock.link.fragments import Reassembler
-from pingsock.link.host_input import HostInput, check_extension_headers_untrusted
+from pingsock.link.host_input import HostInput
 from pingsock.link.host_output import HostOutput
 from pingsock.link.host_sysctls import HostSysctls
 from pingsock.link.interfaces import LOOPBACK, Interfaces
@@ -33,8 +33,6 @@ from pingsock.wire.ipv4_options import first_hop
 from pingsock.wire.linux import (
     AF_INET,
     AF_INET6,
-    IPPROTO_ICMP,
-    IPPROTO_ICMPV6,
     SOF_TIMESTAMPING_TX_SCHED,
     SOF_TIMESTAMPING_TX_SOFTWARE,
 )
@@ -125,6 +123,7 @@ class HostLink:
         for address in (addresses := list(addresses)):
             parse_prefix(address)
         interface = self._interfaces.add(name, cable, mtu)
+        self._sysctls.add_interface(name)
         for address in addresses:
             self.add_address(interface.index, address)
         if hasattr(cable, "on_packet"):
@@ -135,6 +134,7 @@ class HostLink:
         """Pull a cable out and close it; its addresses and routes go too. ENODEV."""
         removed = self._interfaces.remove(self._interface(interface).index)
         self._router.table.remove(lambda entry: entry.interface == removed.index)
+        self._sysctls.remove_interface(removed.name)
         if removed.cable is not None:
             removed.cable.close()
 
@@ -270,11 +270,15 @@ class HostLink:
     def transmit(self, packet: Outbound) -> None:
         """Send a message; what it causes on this very host has happened when this returns.
 
-        EMSGSIZE: too large, and not to be fragmented. ENOBUFS, EIO: as the cable says. Route errors as for `route`.
+        EMSGSIZE: too large, and not to be fragmented. EINVAL: a number does not fit its field. ENOBUFS, EIO: as the
+        cable says. Route errors as for `route`.
         """
-        hop = self._router.hop(_query(packet))
-        out = self._interfaces[hop.interface]
-        pieces = self._output.pack(packet, out.mtu)
+        try:
+            hop = self._router.hop(_query(packet))
+            out = self._interfaces[hop.interface]
+            pieces = self._output.pack(packet, out.mtu)
+        except BadPacket as err:
+            raise OSError(errno.EINVAL, str(err)) from err
         outermost, self._busy = not self._busy, True
         try:
             self._stamp(packet, pieces[0], SOF_TIMESTAMPING_TX_SCHED)
@@ -382,6 +386,8 @@ class HostLink:
             self._busy = False
 
     def _take(self, arrival: _Arrival) -> None:
+        if arrival.interface not in self._interfaces:
+            return  # it was removed while the packet waited
         try:
             packet = self._input.accept_untrusted(arrival.packet, arrival.interface, arrival.looped)
             whole = self._reassembler.add_untrusted(packet, self._monotonic())
@@ -392,7 +398,7 @@ class HostLink:
             self.last_drop = str(err)
 
     def _deliver_untrusted(self, packet: bytes, fragment_size: int, arrival: _Arrival) -> None:
-        offset = _message_offset_untrusted(packet)
+        offset = self._input.message_offset_untrusted(packet, arrival.interface)
         self._answer_untrusted(packet, offset, arrival.interface)
         if self._receiver is not None:
             self._receiver.deliver_untrusted(packet, arrival.interface, arrival.stamp, fragment_size)
@@ -436,15 +442,3 @@ def _is_first(piece: bytes) -> bool:
     if piece[0] >> 4 == 4:
         return not int.from_bytes(piece[6:8], "big") & 0x1FFF
     return piece[6] != 44 or not int.from_bytes(piece[42:44], "big") & 0xFFF8
-
-
-def _message_offset_untrusted(packet: bytes) -> int:
-    """Where the ICMP message of a whole packet begins; BadPacket if it carries something else."""
-    if packet[0] >> 4 == 4:
-        protocol, needed, offset = packet[9], IPPROTO_ICMP, (packet[0] & 0xF) * 4
-    else:
-        upper = check_extension_headers_untrusted(packet)
-        protocol, needed, offset = upper.protocol, IPPROTO_ICMPV6, upper.offset
-    if protocol != needed:
-        raise BadPacket(f"protocol {protocol} is not ICMP")
-    return offset

@@ -19,11 +19,10 @@ from pingsock.wire.ipv6 import (
     DESTINATION_OPTIONS,
     HOP_BY_HOP_OPTIONS,
     ROUTING,
-    UpperLayer,
     parse_ipv6_untrusted,
     skip_extension_headers_untrusted,
 )
-from pingsock.wire.linux import AF_INET
+from pingsock.wire.linux import AF_INET, IPPROTO_ICMP, IPPROTO_ICMPV6
 from pingsock.wire.transit import BROADCAST, LOCAL, MULTICAST
 
 TYPE_CHECKING = False
@@ -33,12 +32,12 @@ if TYPE_CHECKING:
     from pingsock.link.host_sysctls import HostSysctls
     from pingsock.link.interfaces import Interfaces
     from pingsock.wire.ipv4 import IPv4Header
-    from pingsock.wire.ipv6 import IPv6Header
+    from pingsock.wire.ipv6 import IPv6Header, UpperLayer
 
 _PAD1, _PADN = 0, 1
 _MOST_PADDING = 7
-_SEGMENT_ROUTING = frozenset({3, 4})
-"""Types of routing header: RFC 6554 and RFC 8754."""
+_RPL, _SEGMENT_ROUTING = 3, 4
+"""Types of routing header (RFC 6554, RFC 8754)."""
 _ACTION = 0xC0
 """In an option's type: what to do with it if it is unknown; 0 is to skip it (RFC 8200, section 4.2)."""
 _INTERFACE_SCOPE = 1
@@ -92,7 +91,7 @@ class HostInput:
 
     def _with_our_options(self, packet: bytes, header: IPv4Header, interface: int) -> bytes:
         if has_source_route(header.options):
-            self._check_source_route(header)
+            self._check_source_route(header, interface)
         address = header.destination
         if self._interfaces.kind(address) != LOCAL:
             address = self._interfaces[interface].first_address(AF_INET) or prefixes.ANY4
@@ -102,8 +101,8 @@ class HostInput:
         checksum = internet_checksum(front)
         return front[:10] + checksum.to_bytes(2, "big") + front[12:] + packet[len(front) :]
 
-    def _check_source_route(self, header: IPv4Header) -> None:
-        if not self._sysctls["ipv4.conf.all.accept_source_route"]:
+    def _check_source_route(self, header: IPv4Header, interface: int) -> None:
+        if not self._sysctls.is_on("ipv4.conf.{}.accept_source_route", self._interfaces[interface].name):
             raise BadPacket("source routes are not accepted")
         if self._interfaces.kind(header.destination) != LOCAL:
             raise BadPacket("a source route to more than one host")
@@ -134,27 +133,40 @@ class HostInput:
         elif kind != LOCAL:
             raise BadPacket("for another host")
 
+    def message_offset_untrusted(self, packet: bytes, interface: int) -> int:
+        """Where the ICMP message of a whole accepted packet begins; BadPacket if there is none to be read by us."""
+        if packet[0] >> 4 == 4:
+            protocol, needed, offset = packet[9], IPPROTO_ICMP, (packet[0] & 0xF) * 4
+        else:
+            upper = self._walk_untrusted(packet, interface)
+            protocol, needed, offset = upper.protocol, IPPROTO_ICMPV6, upper.offset
+        if protocol != needed:
+            raise BadPacket(f"protocol {protocol} is not ICMP")
+        return offset
 
-def check_extension_headers_untrusted(packet: bytes) -> UpperLayer:
-    """Walk over the extension headers of a whole IPv6 packet, as its destination; where its message begins."""
-    upper = skip_extension_headers_untrusted(packet)
-    if upper.fragment is not None:
-        raise BadPacket("a fragment of a fragment")
-    for position, extension in enumerate(upper.headers):
-        if extension.kind == HOP_BY_HOP_OPTIONS and position:
-            raise BadPacket("hop-by-hop options elsewhere than in front")
-        if extension.kind in (HOP_BY_HOP_OPTIONS, DESTINATION_OPTIONS):
-            _check_options6(extension.data[2:])
-        if extension.kind == ROUTING:
-            _check_routing6(extension.data, packet[24:40])
-    return upper
+    def _walk_untrusted(self, packet: bytes, interface: int) -> UpperLayer:
+        """Past the extension headers of a whole IPv6 packet, as its destination."""
+        upper = skip_extension_headers_untrusted(packet)
+        if upper.fragment is not None:
+            raise BadPacket("a fragment of a fragment")
+        for position, extension in enumerate(upper.headers):
+            if extension.kind == HOP_BY_HOP_OPTIONS and position:
+                raise BadPacket("hop-by-hop options elsewhere than in front")
+            if extension.kind in (HOP_BY_HOP_OPTIONS, DESTINATION_OPTIONS):
+                _check_options6(extension.data[2:])
+            if extension.kind == ROUTING:
+                self._check_routing6(extension.data, packet[24:40], interface)
+        return upper
 
+    def _check_routing6(self, header: bytes, destination: bytes, interface: int) -> None:
+        """Nobody's route goes on from here; those of segment routing have to be switched on, as in Linux."""
+        kind, segments_left = header[2], header[3]
+        refused = kind == _RPL or (kind == _SEGMENT_ROUTING and not self._routes_segments(interface))
+        if segments_left or refused or prefixes.is_multicast(destination):
+            raise BadPacket(f"a routing header of type {kind} with {segments_left} segments left")
 
-def _check_routing6(header: bytes, destination: bytes) -> None:
-    """Nobody's route goes on from here, and segment routing has to be switched on in Linux too."""
-    kind, segments_left = header[2], header[3]
-    if segments_left or kind in _SEGMENT_ROUTING or prefixes.is_multicast(destination):
-        raise BadPacket(f"a routing header of type {kind} with {segments_left} segments left")
+    def _routes_segments(self, interface: int) -> bool:
+        return self._sysctls.is_on("ipv6.conf.{}.seg6_enabled", self._interfaces[interface].name)
 
 
 def _check_options6(options: bytes) -> None:

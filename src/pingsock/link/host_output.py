@@ -7,7 +7,6 @@ from zlib import crc32
 
 from pingsock.link.fragments import fragment_ipv4, fragment_ipv6
 from pingsock.link.prefixes import os_error
-from pingsock.wire.errors import BadPacket
 from pingsock.wire.ipv4 import IPv4Header, build_ipv4
 from pingsock.wire.ipv4_options import fill_outgoing, first_hop
 from pingsock.wire.ipv6 import IPv6Header, build_ipv6
@@ -41,7 +40,8 @@ class HostOutput:
     def pack(self, outbound: Outbound, mtu: int) -> list[bytes]:
         """The IP packets that carry a message through a device: one, or its fragments.
 
-        EMSGSIZE: it is larger than `mtu` and may not be fragmented, or too large for IP. EINVAL: its numbers are.
+        EMSGSIZE: it is larger than `mtu` and may not be fragmented, or too large for IP. BadPacket: a number does not
+        fit its field, or the options are malformed.
         """
         packet = self._ipv4(outbound) if outbound.family == AF_INET else self._ipv6(outbound)
         if len(packet) <= min(mtu, outbound.fragment_size or mtu):
@@ -72,10 +72,7 @@ class HostOutput:
             outbound.dont_fragment,
             options=self._filled(options, outbound.source) if options else b"",
         )
-        try:
-            return build_ipv4(header, outbound.message)
-        except BadPacket as err:
-            raise OSError(errno.EINVAL, str(err)) from err
+        return build_ipv4(header, outbound.message)
 
     def _filled(self, options: bytes, source: bytes) -> bytes:
         own = self._interfaces.all_addresses(AF_INET)
@@ -106,10 +103,7 @@ class HostOutput:
             outbound.traffic_class,
             self._flow_label(outbound),
         )
-        try:
-            return build_ipv6(header, outbound.message)
-        except BadPacket as err:
-            raise OSError(errno.EINVAL, str(err)) from err
+        return build_ipv6(header, outbound.message)
 
     def _flow_label(self, outbound: Outbound) -> int:
         if outbound.flow_label >= 0:
