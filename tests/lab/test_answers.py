@@ -120,6 +120,8 @@ def test_the_hop_limit_of_answers_is_the_hosts() -> None:
         ({"reply_from": "nowhere"}, "'nowhere' is neither an IPv4 nor an IPv6 address"),
         ({"error_rate": -1}, "far: error_rate is -1, needed 0 or more"),
         ({"labels": [{"tag": 1}]}, "far: labels has {'tag': 1}, needed a label or a table"),
+        ({"labels": ["x"]}, "far: labels has 'x', needed a label or a table"),
+        ({"labels": [1 << 20]}, "far: labels has 1048576, needed a label or a table"),
     ],
 )
 def test_a_wrong_option_is_named(options: dict[str, object], told: str) -> None:

@@ -229,6 +229,16 @@ def test_a_quote_can_be_short_absent_or_damaged() -> None:
     assert quoted(total_length=9999)[2:4] == (9999).to_bytes(2, "big")
 
 
+def test_an_error_from_an_address_of_the_other_version_comes_from_the_own() -> None:
+    assert with_rule({"do": "error", "fault": "time exceeded", "source": "10.6.6.6"}).answer(FAR6).source == FAR6
+
+
+def test_what_has_grown_too_long_for_ip_is_dropped() -> None:
+    bench = with_rule({"do": "append", "data": b"x" * 65500})
+    assert pinged(bench) == []
+    assert bench.network.drops["far", "cannot be sent"] == 1
+
+
 # Written in Python.
 
 
@@ -279,6 +289,8 @@ def test_a_dropping_rule_does_not_use_up_the_error_limit() -> None:
         ({"do": "error", "fault": "3/999"}, "'error': fault is '3/999', needed type and code like '3/13', or one of"),
         ({"do": "error", "fault": "3/1", "quote": {"size": 3}}, "a quote has no 'size'; it has length, source"),
         ({"do": "error", "fault": "3/1", "source": "here"}, "'here' is neither an IPv4 nor an IPv6 address"),
+        ({"do": "error", "fault": "3/1", "quote": {"hop_limit": 256}}, "hop_limit of a quote is 256, the most is 255"),
+        ({"do": "change", "hop_limit": 256}, "'change': hop_limit is 256, needed 0 to 255"),
         ({"do": "raw", "packet": "zz"}, "'zz' is not a line of hexadecimal bytes"),
         (7, "rule 1 of far: 7 is no action; needed a function, a name or a table with do"),
     ],

@@ -176,11 +176,11 @@ def test_a_poll_loop_can_own_a_network() -> None:
     near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     with near, far:
         network.attach(SocketCable(far), "far", ME, delay=0.25)
-        driver = lab.Driver(network)
+        driver = lab.Driver(network, lambda: 1000.0)
         assert driver.filenos() == [far.fileno()]
         near.send(echo_request(1))
         near.send(echo_request(2))
-        driver.receive(far.fileno(), 1000.0)
+        driver.receive(far.fileno())
         assert driver.next_event() == 1000.25
         driver.run(1000.25)
         driver.run(1000.5)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pingsock.lab.datagram import Datagram as Datagram
     from pingsock.lab.drive import Driver as Driver
     from pingsock.lab.errors import LabError as LabError
+    from pingsock.lab.host import LabHost as LabHost
     from pingsock.lab.icmp_errors import Quote as Quote
     from pingsock.lab.kernel import kernel_lab as kernel_lab
     from pingsock.lab.links import Direction as Direction
@@ -42,6 +43,7 @@ _HOMES = {
     "Host": "nodes",
     "Interface": "links",
     "LabError": "errors",
+    "LabHost": "host",
     "LabThread": "thread",
     "Label": "options",
     "Link": "links",

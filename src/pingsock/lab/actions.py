@@ -126,6 +126,9 @@ def change(
     packed = {name: pack_address(text) for name, text in (("source", source), ("destination", destination)) if text}
     header = {"hop_limit": hop_limit, "traffic_class": traffic_class}
     numbers = {name: number for name, number in header.items() if number is not None}
+    for name, number in numbers.items():
+        if not 0 <= number <= 255:
+            raise LabError(f"{name} is {number!r}, needed 0 to 255")
 
     def act(datagram: Datagram) -> Datagram:
         fitting = {name: content for name, content in packed.items() if len(content) == len(datagram.source)}
@@ -181,7 +184,7 @@ def error(
         made = error_datagram(
             Fault(icmp_type, code, filled if word is None else word, better),
             about,
-            address or case.node.error_source(about, case.interface),
+            address if len(address) == len(about.source) else case.node.error_source(about, case.interface),
             quote=shown,
             hop_limit=case.node.options.hop_limit,
             identification=case.node.next_identification(),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pingsock.lab.network import Network
 
@@ -17,18 +19,19 @@ class Driver:
     before `send` returns.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.network = network
+        self._monotonic = monotonic
 
     def filenos(self) -> Sequence[int]:
         """Descriptors to poll for reading."""
         return [number for attached in self.network.attachments if (number := attached.cable.fileno()) >= 0]
 
-    def receive(self, fileno: int, now: float) -> None:
-        """Take what a descriptor has, at a monotonic time. OSError of the cable."""
+    def receive(self, fileno: int) -> None:
+        """Take what a descriptor has. OSError of the cable."""
         for attached in self.network.attachments:
             if attached.cable.fileno() == fileno:
-                attached.pump(now)
+                attached.pump(self._monotonic())
 
     def next_event(self) -> float | None:
         """Monotonic time at which `run` must be called at the latest; None if there is none."""

@@ -109,5 +109,6 @@ def learn_path_mtu(node: Node, report: Datagram) -> None:
     size = len(report.source)
     destination = quoted[at : at + size]
     if len(destination) == size and node.owns(quoted[at - size : at]):
-        mtu = max(int.from_bytes(report.payload[4:8], "big") & 0xFFFF, _SMALLEST_MTU[report.family])
+        told = report.payload[4:8] if report.family == socket.AF_INET6 else report.payload[6:8]
+        mtu = max(int.from_bytes(told, "big"), _SMALLEST_MTU[report.family])
         node.path_mtu[destination] = min(mtu, node.path_mtu.get(destination, mtu))

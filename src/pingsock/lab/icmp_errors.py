@@ -57,19 +57,28 @@ class Fault(Value):
     """The better next hop of an IPv6 redirect."""
 
 
+_LARGEST_IN_QUOTE = {"protocol": 255, "hop_limit": 255, "offset": 65528, "total_length": 65535}
+
+
 class Quote(Value):
     """How an error quotes its packet; the numbers replace what the packet had, to be false on purpose."""
 
     length: int = -1
     """Bytes quoted: -1 as much as fits, 0 none."""
     source: bytes = b""
+    """In descriptions an address as text."""
     destination: bytes = b""
+    """Likewise."""
     protocol: int = -1
+    """IPv4's protocol; IPv6's last next header."""
     hop_limit: int = -1
+    """TTL or hop limit."""
     offset: int = -1
-    """Fragment offset in bytes, IPv4."""
+    """Fragment offset in bytes, rounded down to a multiple of 8; IPv4."""
     ident: int = -1
+    """ICMP identifier."""
     sequence: int = -1
+    """ICMP sequence."""
     total_length: int = -1
     """IPv4's total length or IPv6's payload length."""
     flip: int = -1
@@ -86,6 +95,8 @@ class Quote(Value):
                 known[name] = pack_address(str(content))
             elif isinstance(content, bool) or not isinstance(content, int):
                 raise LabError(f"{name} of a quote is {content!r}, needed a number")
+            elif content > _LARGEST_IN_QUOTE.get(name, content):
+                raise LabError(f"{name} of a quote is {content!r}, the most is {_LARGEST_IN_QUOTE[name]}")
         return Quote(**known)
 
     def of(self, datagram: Datagram) -> bytes:
@@ -102,6 +113,8 @@ class Quote(Value):
         changes: dict[str, Any] = {
             name: content for name in ("protocol", "hop_limit", "offset") if (content := getattr(self, name)) >= 0
         }
+        if "offset" in changes:
+            changes["offset"] &= ~7
         for name in ("source", "destination"):
             if len(getattr(self, name)) == len(datagram.source):
                 changes[name] = getattr(self, name)

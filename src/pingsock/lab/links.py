@@ -19,14 +19,17 @@ class Direction(Value):
     """One way of a link. Times are seconds, chances are 0.0 to 1.0."""
 
     delay: float = 0.0
+    """From one end to the other."""
     jitter: float = 0.0
     """Up to this much is added to the delay, evenly spread. It never reorders: a later packet waits for an earlier."""
     loss: float = 0.0
+    """Chance that a packet does not arrive."""
     duplicate: float = 0.0
     """Chance that a packet arrives twice."""
     reorder: float = 0.0
     """Chance that a packet is held back for `reorder_by`, so that later ones overtake it."""
     reorder_by: float = 0.01
+    """How long a reordered packet is held back."""
     mtu: int = 1500
     """Longest IP packet, bytes."""
     bandwidth: float = 0.0

@@ -214,7 +214,13 @@ class Node:
         if interface is None:
             self.network.drop(self, "no route")
             return
-        for packet in self._fitting(datagram, interface):
+        try:
+            packets = self._fitting(datagram, interface)
+        except ValueError:
+            # A rule has made it longer than IP allows, or its headers leave no room for fragments.
+            self.network.drop(self, "cannot be sent")
+            return
+        for packet in packets:
             self.network.carry(interface, packet)
 
     def leaving(self, datagram: Datagram) -> Interface | None:

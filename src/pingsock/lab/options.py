@@ -5,6 +5,7 @@ from __future__ import annotations
 from pingsock.lab.errors import LabError
 from pingsock.lab.prefixes import pack_address
 from pingsock.lab.routing import MULTIPATH, ROUND_ROBIN
+from pingsock.wire.extensions import MplsLabel
 from pingsock.wire.value import Value
 
 TYPE_CHECKING = False
@@ -31,7 +32,7 @@ class Options(Value):
     """The habits of a node. Times are seconds."""
 
     answers: tuple[str, ...] = ANSWERS
-    """What it answers; see ANSWERS."""
+    """What it answers; "port unreachable" is for all that is not ICMP."""
     hop_limit: int = 64
     """TTL or hop limit of the packets it makes."""
     silent: bool = False
@@ -99,14 +100,16 @@ class Options(Value):
 
 
 def _label(where: str, content: Any) -> Label:
-    if isinstance(content, Label):
-        return content
-    if isinstance(content, int):
-        return Label(content)
     try:
-        return Label(**content)
-    except TypeError as err:
-        raise LabError(f"{where}: labels has {content!r}, needed a label or a table: {err}") from err
+        label = content if isinstance(content, Label) else Label(**_label_fields(content))
+        MplsLabel(label.label, label.traffic_class, True, label.ttl).to_bytes()
+    except (TypeError, ValueError) as err:
+        raise LabError(f"{where}: labels has {content!r}, needed a label or a table of its fields: {err}") from err
+    return label
+
+
+def _label_fields(content: Any) -> dict[str, Any]:
+    return content if isinstance(content, dict) else {"label": content}
 
 
 def _check_kind(where: str, name: str, content: Any, default: Any) -> None:

@@ -114,7 +114,7 @@ class LabThread:
             if fileno == self._wake_read:
                 os.read(fileno, 4096)
             else:
-                self._driver.receive(fileno, time.monotonic())
+                self._driver.receive(fileno)
         self._make_calls()
         self._driver.run(time.monotonic())
 
