@@ -335,7 +335,7 @@ class Bed(abc.ABC):
         interface: str = "ps0",
         **header: object,
     ) -> bytes:
-        """Inject an ICMP error about an echo request of a socket; the quoted IP packet.
+        """Inject an ICMP error about an echo request of a socket, and let it be dealt with; the quoted IP packet.
 
         `rest` is the 32-bit field behind the checksum.
         """
@@ -345,6 +345,7 @@ class Bed(abc.ABC):
         message = packets.icmp(type_, code, field, quote)
         whole = packets.packet(ip, reporter or ip.router, destination or ip.host, message, **header)  # type: ignore[arg-type]
         self.inject(whole, interface)
+        self.settle()
         return quote
 
     def hard_error(self, sock: Subject, **how: Any) -> bytes:

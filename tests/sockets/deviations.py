@@ -7,8 +7,17 @@ says so if it does not.
 
 from __future__ import annotations
 
-DEVIATIONS: dict[tuple[str, str], str] = {}
-"""(kind, rule): the reason."""
+READINESS_ONLY = "the descriptor of a served socket is its readiness channel, not the socket (D1)"
+RAW_UNSPECIFIED = "a raw IPv6 socket of Linux sends to ::1 where :: is given (D5)"
+
+DEVIATIONS: dict[tuple[str, str], str] = {
+    ("embedded", "read_and_write_work_on_the_descriptor"): READINESS_ONLY,
+    ("memory", "read_and_write_work_on_the_descriptor"): READINESS_ONLY,
+    ("embedded", "ioctl_of_other_sockets_is_unknown"): READINESS_ONLY,
+    ("memory", "ioctl_of_other_sockets_is_unknown"): READINESS_ONLY,
+    ("embedded", "the_unspecified_destination_goes_out_by_the_default_route"): RAW_UNSPECIFIED,
+}
+"""(kind, rule): the reason, with its number in docs/deviations.md."""
 
 NOT_APPLICABLE: dict[tuple[str, str], str] = {}
 """(kind, rule): why the rule says nothing about this kind, or cannot be tried on it."""
