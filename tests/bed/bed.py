@@ -21,7 +21,7 @@ import select
 import struct
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from bed import packets
 from bed.families import FAMILIES, V4, V6, Family, family_of
@@ -91,7 +91,6 @@ class Bed(abc.ABC):
         self._barriers: dict[Family, Subject] = {}
         self._barrier_idents: dict[Family, int] = {}
         self._opened: list[Subject] = []
-        self._held: dict[str, list[Seen]] = {name: [] for name in INTERFACES}
         self._marker = 0
 
     # What a kind provides.
@@ -134,6 +133,19 @@ class Bed(abc.ABC):
     @abc.abstractmethod
     def proc_net(self, ip: Family) -> str:
         """The text of /proc/net/icmp or icmp6."""
+
+    @abc.abstractmethod
+    def full_queue(self) -> AbstractContextManager[None]:
+        """The queue of ps0's cable takes no more packets, for a while."""
+
+    @abc.abstractmethod
+    def silent_neighbours(self, retry_milliseconds: int = 10_000) -> AbstractContextManager[dict[Family, str]]:
+        """A third interface for a while, of a link layer that asks for its neighbours in vain.
+
+        Gives the addresses of neighbours that never answer; `silent_host` has the host's own there.
+        """
+
+    silent_host: ClassVar[dict[Family, str]] = {V4: "10.7.0.1", V6: "2001:db8:17::1"}
 
     @abc.abstractmethod
     def idents_taken(self, spare: Collection[int]) -> AbstractContextManager[None]:
@@ -184,8 +196,7 @@ class Bed(abc.ABC):
     def sent(self, count: int = 0, interface: str = "ps0") -> list[Seen]:
         """All packets the host has sent since the last call, at least `count` of them."""
         deadline = time.monotonic() + DEADLINE
-        seen = self._held[interface]
-        self._held[interface] = []
+        seen: list[Seen] = []
         while True:
             seen += self._drain(interface)
             if len(seen) >= count:
@@ -251,7 +262,6 @@ class Bed(abc.ABC):
         if self._barriers:
             self.settle()
         for interface in INTERFACES:
-            self._held[interface] = []
             self._drain(interface)
 
     def stop_settling(self) -> None:
@@ -361,9 +371,12 @@ class Bed(abc.ABC):
     def take(self, sock: Subject, size: int = 65536, ancillary_size: int = 0, flags: int = 0) -> Received:
         """The next datagram."""
         self.settle()
-        readable, _, _ = select.select([sock], [], [], DEADLINE)
-        assert readable, "nothing arrived"
+        self.wait_for(sock)
         return Received(*sock.recvmsg(size, ancillary_size, flags | linux.MSG_DONTWAIT))
+
+    def wait_for(self, sock: Subject) -> None:
+        """Wait until the socket has something to read."""
+        assert select.select([sock], [], [], DEADLINE)[0], "nothing arrived"
 
     def nothing_arrived(self, sock: Subject) -> bool:
         """Whether the socket has neither a datagram nor a pending error."""
@@ -452,4 +465,16 @@ def request(ip: Family, payload: bytes = b"", *, sequence: int = 1, type_: int |
     return packets.echo(ip.request if type_ is None else type_, 0, sequence, payload, code)
 
 
-__all__ = ["DEADLINE", "FAMILIES", "V4", "V6", "WRONG", "Bed", "QueuedError", "Received", "errno_of", "outcome", "request"]
+__all__ = [
+    "DEADLINE",
+    "FAMILIES",
+    "V4",
+    "V6",
+    "WRONG",
+    "Bed",
+    "QueuedError",
+    "Received",
+    "errno_of",
+    "outcome",
+    "request",
+]

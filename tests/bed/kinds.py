@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import subprocess
 import time
 from functools import partial
 from pathlib import Path
@@ -117,6 +118,33 @@ class NetworkBed(Bed):
 
     def write_sysctl(self, name: str, value: str) -> None:
         _sysctl_path(name).write_text(value)
+
+    @contextlib.contextmanager
+    def full_queue(self) -> Iterator[None]:
+        """A queue too short for any packet."""
+        subprocess.run(["tc", "qdisc", "replace", "dev", "ps0", "root", "bfifo", "limit", "1"], check=True)
+        try:
+            yield
+        finally:
+            subprocess.run(["tc", "qdisc", "del", "dev", "ps0", "root"], check=True)
+
+    @contextlib.contextmanager
+    def silent_neighbours(self, retry_milliseconds: int = 10_000) -> Iterator[dict[Family, str]]:
+        """An Ethernet whose other end never answers."""
+        commands = [
+            "link add psv type veth peer name psv-far",
+            "link set psv up",
+            "link set psv-far up",
+            f"addr add {self.silent_host[V4]}/24 dev psv",
+            f"addr add {self.silent_host[V6]}/64 dev psv nodad",
+        ]
+        run_ip("\n".join(commands))
+        for version in ("ipv4", "ipv6"):
+            self.write_sysctl(f"{version}.neigh.psv.retrans_time_ms", str(retry_milliseconds))
+        try:
+            yield {V4: "10.7.0.2", V6: "2001:db8:17::2"}
+        finally:
+            run_ip("link del psv")
 
     def close(self) -> None:
         self.stop_settling()

@@ -109,7 +109,7 @@ def sum_message(ip: Family, source: str, destination: str, message: bytes) -> by
     return blank[:2] + checksum(*parts).to_bytes(2, "big") + blank[4:]
 
 
-def packet(  # noqa: D417
+def packet(
     ip: Family, source: str, destination: str, message: bytes, *, message_checksum: int | None = None, **header: object
 ) -> bytes:
     """An IP packet around an ICMP message, the checksums right unless given. `header`: see `ipv4`, `ipv6`."""

@@ -8,15 +8,17 @@ from __future__ import annotations
 import abc
 import contextlib
 import errno
+import os
 import threading
 from socket import SOCK_DGRAM
 from typing import TYPE_CHECKING, Any, TypeVar, cast
+from unittest import mock
 
 from bed.bed import Bed
 from bed.child import Credentials
 from bed.families import V4, Family
 from bed.kinds import ADDRESSES, DEFAULT_ROUTERS, UNREACHABLE_PREFIXES, NetworkBed
-from pingsock.link.cable import memory_cable
+from pingsock.link.cable import MemoryCable, memory_cable
 from pingsock.link.host import HostLink
 from pingsock.link.raw import RawLink
 from pingsock.service.embedded import EmbeddedServer
@@ -140,9 +142,10 @@ class MemoryBed(ServedBed):
         super().__init__()
         lock = threading.RLock()
         self.host = HostLink(lock=lock)
+        self._near: dict[str, MemoryCable] = {}
         for name, addresses in ADDRESSES.items():
-            near, self.cables[name] = memory_cable()
-            self.host.add_interface(name, near, addresses)
+            self._near[name], self.cables[name] = memory_cable()
+            self.host.add_interface(name, self._near[name], addresses)
         for router in DEFAULT_ROUTERS:
             self.host.add_route("default", router, "ps0")
         for kind, prefixes in UNREACHABLE_PREFIXES.items():
@@ -150,6 +153,19 @@ class MemoryBed(ServedBed):
                 self.host.add_route(prefix, kind=kind)
         self.server = EmbeddedServer(self.host, lock=lock)
         self.start_settling()
+
+    @contextlib.contextmanager
+    def full_queue(self) -> Iterator[None]:
+        def refuse(_packet: bytes) -> None:
+            raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
+
+        with mock.patch.object(self._near["ps0"], "send", refuse):
+            yield
+
+    def silent_neighbours(
+        self, retry_milliseconds: int = 10_000
+    ) -> contextlib.AbstractContextManager[dict[Family, str]]:
+        raise NotImplementedError("a layer-3 cable knows no neighbours")
 
     def index(self, interface: str) -> int:
         return self.host.interface_index(interface)

@@ -115,14 +115,10 @@ class KernelSubject(socket.socket):
     def connect_sockaddr(self, sockaddr: bytes) -> None:
         _checked(_libc.connect(self.fileno(), sockaddr, len(sockaddr)))
 
-    def sendmsg_sockaddr(
-        self, buffers: Sequence[bytes], ancdata: Ancillary, flags: int, sockaddr: bytes | None
-    ) -> int:
+    def sendmsg_sockaddr(self, buffers: Sequence[bytes], ancdata: Ancillary, flags: int, sockaddr: bytes | None) -> int:
         iovecs = (_Iovec * len(buffers))(*[_Iovec(buffer, len(buffer)) for buffer in buffers])
         control = _control(ancdata)
-        message = _Msghdr(
-            sockaddr, len(sockaddr or b""), iovecs, len(buffers), control or None, len(control), 0
-        )
+        message = _Msghdr(sockaddr, len(sockaddr or b""), iovecs, len(buffers), control or None, len(control), 0)
         return _checked(_libc.sendmsg(self.fileno(), ctypes.byref(message), flags))
 
     def poll_events(self) -> int:
@@ -130,4 +126,3 @@ class KernelSubject(socket.socket):
         poller = select.poll()
         poller.register(self.fileno(), _POLL_ALL)
         return next((events for _, events in poller.poll(0)), 0)
-

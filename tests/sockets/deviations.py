@@ -19,5 +19,13 @@ DEVIATIONS: dict[tuple[str, str], str] = {
 }
 """(kind, rule): the reason, with its number in docs/deviations.md."""
 
-NOT_APPLICABLE: dict[tuple[str, str], str] = {}
+NO_NEIGHBOURS = "the cables of the host in memory have no link layer on which a neighbour could keep silent"
+
+NOT_APPLICABLE: dict[tuple[str, str], str] = {
+    ("memory", "a_full_send_buffer_gives_eagain"): NO_NEIGHBOURS,
+    ("memory", "a_socket_with_a_full_send_buffer_is_not_writable"): NO_NEIGHBOURS,
+    ("memory", "a_blocking_v4_socket_waits_for_room_as_long_as_the_send_timeout"): NO_NEIGHBOURS,
+    ("memory", "a_blocking_v6_socket_does_not_wait_for_room"): NO_NEIGHBOURS,
+    ("memory", "a_neighbour_that_does_not_answer_is_an_icmp_error_of_our_own"): NO_NEIGHBOURS,
+}
 """(kind, rule): why the rule says nothing about this kind, or cannot be tried on it."""

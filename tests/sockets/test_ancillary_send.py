@@ -141,7 +141,9 @@ def test_ttl_of_one_packet(bed: Bed, destination: str, value: int) -> None:
     assert sent_with(bed, V4, (IP, linux.IP_TTL, integer(value)), destination=destination).ttl == value
 
 
-@rows("content,tos", {"int": (integer(0xB8), 0xB8), "byte": (b"\x2e", 0x2E), "0": (integer(0), 0), "255": (b"\xff", 255)})
+@rows(
+    "content,tos", {"int": (integer(0xB8), 0xB8), "byte": (b"\x2e", 0x2E), "0": (integer(0), 0), "255": (b"\xff", 255)}
+)
 def test_tos_of_one_packet(bed: Bed, content: bytes, tos: int) -> None:
     assert sent_with(bed, V4, (IP, linux.IP_TOS, content)).tos == tos
 

@@ -121,7 +121,13 @@ def by_connect(bed: Bed, ip: Family) -> Subject:
     return bed.connected(ip)
 
 
-WAYS = {"bind": by_bind, "sendto": by_sendto, "sendmsg": by_sendmsg, "failing send": by_failing_send, "connect": by_connect}
+WAYS = {
+    "bind": by_bind,
+    "sendto": by_sendto,
+    "sendmsg": by_sendmsg,
+    "failing send": by_failing_send,
+    "connect": by_connect,
+}
 
 
 @both_families

@@ -397,4 +397,3 @@ def test_flow_information_of_the_peer_is_shown_only_if_asked_for(bed: Bed, send:
     sock.setsockopt(linux.SOL_IPV6, linux.IPV6_FLOWINFO_SEND, send)
     sock.connect((V6.far, 1, 0x12345, 0))
     assert sock.getpeername()[2] == (0x12345 if send else 0)
-

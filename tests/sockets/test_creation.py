@@ -157,7 +157,11 @@ PERMISSIONS = {
     "gid below": ((101, 110), Credentials(ANY_USER, 100), "EACCES"),
     "gid above": ((90, 99), Credentials(ANY_USER, 100), "EACCES"),
     "a supplementary group inside": ((50, 60), Credentials(ANY_USER, 100, (10, 55, 200)), "OK"),
-    "the last of 61 supplementary groups inside": ((5060, 5060), Credentials(ANY_USER, 100, tuple(range(5000, 5061))), "OK"),
+    "the last of 61 supplementary groups inside": (
+        (5060, 5060),
+        Credentials(ANY_USER, 100, tuple(range(5000, 5061))),
+        "OK",
+    ),
     "no supplementary group inside": ((50, 60), Credentials(ANY_USER, 100, (49, 61)), "EACCES"),
     "uid inside, gid not": ((ANY_USER, ANY_USER), Credentials(ANY_USER, 100), "EACCES"),
     "root with every capability outside": ((100, 200), Credentials(0, 0, (), True), "EACCES"),

@@ -125,7 +125,14 @@ def test_a_parameter_problem_names_its_pointer(bed: Bed, pointer: int) -> None:
 
 # Frag needed and the modes of path MTU discovery
 
-DISC_MODES = {"DONT": (0, False), "WANT": (1, True), "DO": (2, True), "PROBE": (3, True), "INTERFACE": (4, True), "OMIT": (5, True)}
+DISC_MODES = {
+    "DONT": (0, False),
+    "WANT": (1, True),
+    "DO": (2, True),
+    "PROBE": (3, True),
+    "INTERFACE": (4, True),
+    "OMIT": (5, True),
+}
 
 
 @rows("mode,reported", DISC_MODES)

@@ -181,7 +181,9 @@ def test_the_v6_error_of_a_wrong_checksum_is_dropped(bed: Bed) -> None:
     assert not counts(bed, sock, message_checksum=0x1234)
 
 
-@rows("reporter,ours", {"a router": (V6.router, True), "somebody else": (V6.distant, True), "a group": (V6.group, False)})
+@rows(
+    "reporter,ours", {"a router": (V6.router, True), "somebody else": (V6.distant, True), "a group": (V6.group, False)}
+)
 def test_v6_error_from(bed: Bed, reporter: str, ours: bool) -> None:
     sock = bed.bound(V6, recverr=True)
     assert counts(bed, sock, reporter=reporter) == ours

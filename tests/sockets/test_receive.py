@@ -349,9 +349,7 @@ def test_the_smallest_hop_count_is_not_applied(bed: Bed, ip: Family, option: int
 
 
 def attach_filter(sock: Subject, *instructions: tuple[int, int, int, int]) -> None:
-    program = ctypes.create_string_buffer(
-        b"".join(struct.pack(linux.SOCK_FILTER_LAYOUT, *one) for one in instructions)
-    )
+    program = ctypes.create_string_buffer(b"".join(struct.pack(linux.SOCK_FILTER_LAYOUT, *one) for one in instructions))
     pointer = struct.pack(linux.SOCK_FPROG_LAYOUT, len(instructions), ctypes.addressof(program))
     sock.setsockopt(linux.SOL_SOCKET, linux.SO_ATTACH_FILTER, pointer)
 

@@ -151,7 +151,9 @@ def test_send_checks(
 
 
 @both_families
-@each("fault", [too_long, too_short, out_of_band, wrong_type, wrong_family, no_address, bad_ancillary, no_route, too_big])
+@each(
+    "fault", [too_long, too_short, out_of_band, wrong_type, wrong_family, no_address, bad_ancillary, no_route, too_big]
+)
 def test_a_failed_send_leaves_an_ident_behind(bed: Bed, ip: Family, fault: Callable[[Call], None]) -> None:
     call = Call(bed, ip, bed.socket(ip), ip.request, sockaddr=ip.sockaddr(ip.far))
     fault(call)
@@ -160,7 +162,9 @@ def test_a_failed_send_leaves_an_ident_behind(bed: Bed, ip: Family, fault: Calla
 
 
 @both_families
-@each("fault", [too_long, too_short, out_of_band, wrong_type, wrong_family, no_address, bad_ancillary, no_route, too_big])
+@each(
+    "fault", [too_long, too_short, out_of_band, wrong_type, wrong_family, no_address, bad_ancillary, no_route, too_big]
+)
 def test_a_refused_send_leaves_the_pending_error(bed: Bed, ip: Family, fault: Callable[[Call], None]) -> None:
     call = _call(bed, ip)
     pending_error(call)
@@ -260,9 +264,7 @@ def test_send_type(bed: Bed, ip: Family, type_: int) -> None:
 @each("extended", [False, True])
 def test_only_code_0_may_be_sent(bed: Bed, ip: Family, extended: bool) -> None:
     sock, type_ = bed.socket(ip), ip.extended_request if extended else ip.request
-    results = [
-        outcome(sock.sendto, request(ip, type_=type_, code=code), ip.name_of(ip.far)) for code in range(256)
-    ]
+    results = [outcome(sock.sendto, request(ip, type_=type_, code=code), ip.name_of(ip.far)) for code in range(256)]
     assert results == ["OK"] + ["EINVAL"] * 255
 
 
@@ -309,7 +311,12 @@ def test_an_extended_request_keeps_its_sequence_byte_and_local_bit(bed: Bed, ip:
     sock = bed.bound(ip)
     sock.sendto(message, ip.name_of(ip.far))
     seen = bed.one_sent()
-    assert (seen.type, seen.ident, seen.sequence, seen.checksum_right) == (ip.extended_request, ident(sock), 0x7701, True)
+    assert (seen.type, seen.ident, seen.sequence, seen.checksum_right) == (
+        ip.extended_request,
+        ident(sock),
+        0x7701,
+        True,
+    )
 
 
 @both_families
@@ -515,7 +522,10 @@ def test_our_own_host_keeps_silent_to_groups_by_default(bed: Bed) -> None:
 
 
 @both_families
-@rows("destination,interface", {"far": ("far", "ps0"), "far_elsewhere": ("far_elsewhere", "ps1"), "distant": ("distant", "ps0")})
+@rows(
+    "destination,interface",
+    {"far": ("far", "ps0"), "far_elsewhere": ("far_elsewhere", "ps1"), "distant": ("distant", "ps0")},
+)
 def test_the_source_is_chosen_by_the_route(bed: Bed, ip: Family, destination: str, interface: str) -> None:
     bed.socket(ip).sendto(request(ip), ip.name_of(getattr(ip, destination)))
     assert bed.one_sent(interface).source == (ip.host if interface == "ps0" else ip.elsewhere)
@@ -813,5 +823,3 @@ def test_an_ordinary_user_may_set_ip_options(bed: Bed, options: bytes, result: s
         return outcome(opened(V4).setsockopt, linux.SOL_IP, linux.IP_OPTIONS, options)
 
     assert bed.unprivileged(set_options) == result
-
-
