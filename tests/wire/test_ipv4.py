@@ -75,6 +75,13 @@ def test_a_total_length_that_cannot_be_is_bad(total_length: int) -> None:
         parse_ipv4_untrusted(packet)
 
 
+def test_the_fragment_word_has_three_flags_and_an_offset_in_units_of_eight() -> None:
+    fields = {"dont_fragment": 0x4000, "more_fragments": 0x2000, "reserved": 0x8000}
+    for field, bit in fields.items():
+        packed = IPv4Header(HERE, THERE, fragment_offset=1480).replace(**{field: True}).to_bytes()
+        assert packed[6:8] == (bit | 185).to_bytes(2, "big")
+
+
 def test_fragments_are_told_by_flag_or_offset() -> None:
     assert IPv4Header(HERE, THERE, more_fragments=True).is_fragment
     assert IPv4Header(HERE, THERE, fragment_offset=8).is_fragment

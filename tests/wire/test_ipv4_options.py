@@ -47,6 +47,12 @@ def test_a_prespecified_timestamp_waits_for_the_host_it_names() -> None:
     assert record_arrival(fresh, THERE, NOON) == bytes((68, 12, 13, 3)) + THERE + NOON.to_bytes(4, "big")
 
 
+@pytest.mark.parametrize("address", ["00000000", "7f000005", "e0000001", "ffffffff"])
+def test_a_prespecified_slot_of_no_host_s_alone_is_everybody_s(address: str) -> None:
+    fresh = bytes((68, 12, 5, 3)) + bytes.fromhex(address) + bytes(4)
+    assert fill_outgoing(fresh, HERE, NOON)[2] == 13
+
+
 def test_hosts_that_find_no_room_are_counted_up_to_fifteen() -> None:
     full = bytes((68, 8, 9, 0)) + bytes(4)
     for count in range(1, 16):
@@ -113,6 +119,15 @@ def test_any_bytes_are_options_or_a_bad_packet(options: bytes, address: bytes, n
         hop, routed = first_hop(valid, THERE)
         assert len(hop) == 4
         assert len(fill_outgoing(routed, address, now)) == len(valid)
+    for use in (
+        lambda o: fill_outgoing(o, address, now),
+        lambda o: first_hop(o, THERE),
+        lambda o: options_for_reply(o, THERE, address),
+    ):
+        try:
+            use(options)
+        except BadPacket:
+            pass
     try:
         arrived = record_arrival(options, address, now)
         assert len(arrived) == len(options)

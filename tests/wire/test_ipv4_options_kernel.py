@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
 from socket import inet_aton
 from typing import TYPE_CHECKING
 
@@ -24,49 +20,23 @@ from pingsock.wire.ipv4_options import (
     validate_options,
 )
 
+from .kernel_program import kernel_program
 from .option_kernel import HERE, THERE
 from .strategies import ipv4_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    Ask = Callable[[str], str]
+    from .kernel_program import Ask
 
 LOCAL, PEER = inet_aton(HERE), inet_aton(THERE)
-PROGRAM = Path(__file__).with_name("option_kernel.py")
 thoroughly = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 
 
 @pytest.fixture(scope="module")
 def ask() -> Iterator[Ask]:
-    unshare = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--net"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    try:
-        kernel = subprocess.Popen(
-            [*unshare, sys.executable, str(PROGRAM)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-    except FileNotFoundError:
-        pytest.skip("unshare(1) is not installed")
-    with kernel:
-        assert kernel.stdin
-        assert kernel.stdout
-        assert kernel.stderr
-        if kernel.stdout.readline() != "ready\n":
-            reason = kernel.stderr.read().strip().rpartition("\n")[2]
-            pytest.skip(f"no network namespace with a TUN device: {reason}")
-        stdin, stdout = kernel.stdin, kernel.stdout
-
-        def ask_line(question: str) -> str:
-            print(question, file=stdin, flush=True)
-            return stdout.readline().strip()
-
-        yield ask_line
-        kernel.stdin.close()
+    with kernel_program("option_kernel.py") as program:
+        yield program
 
 
 def hexed(options: bytes) -> str:

@@ -17,8 +17,8 @@ Some facts about Linux, each checked against the kernel by the tests:
 * Without CAP_NET_RAW, unknown types and unknown timestamp flags are EINVAL and source routes EPERM, but everything
   is checked first: a malformed source route is EINVAL.
 * Sender and receiver both record: a packet to ourselves comes back with two slots used.
-* A prespecified timestamp slot is filled by the host that has its address; the kernel takes any address that is not
-  unicast elsewhere (so groups and broadcasts too) for its own.
+* A prespecified timestamp slot is filled by the host that has its address; for this, groups, broadcasts, 0.0.0.0 and
+  the loopback network count as everybody's own.
 * A receiver that finds a timestamp option full counts the overflow, up to 15, and drops the packet at the 16th.
 
 What this means here: `validate_options` is setsockopt, `fill_outgoing` and `first_hop` are the way out,
@@ -112,13 +112,19 @@ def _check(option: bytes) -> None:
         if option[0] == ROUTER_ALERT and len(option) < 4:
             raise BadPacket(f"IPv4 router alert of {len(option)} bytes; 4 are needed")
         return
-    if len(option) < first_slot - 1:
-        raise BadPacket(f"IPv4 option {option[0]} of {len(option)} bytes; {first_slot - 1} are needed")
+    _check_pointer(option, first_slot)
     pointer = option[2]
-    if pointer < first_slot or (slot and pointer <= len(option) < pointer + slot - 1):
+    if slot and pointer <= len(option) < pointer + slot - 1:
         raise BadPacket(f"IPv4 option {option[0]} of {len(option)} bytes with its pointer at {pointer}")
     if option[0] == TIMESTAMP and pointer > len(option) and _overflow_is_full(option):
         raise BadPacket("IPv4 timestamp option with its overflow counter full")
+
+
+def _check_pointer(option: bytes, first_slot: int) -> None:
+    if len(option) < first_slot - 1:
+        raise BadPacket(f"IPv4 option {option[0]} of {len(option)} bytes; {first_slot - 1} are needed")
+    if option[2] < first_slot:
+        raise BadPacket(f"IPv4 option {option[0]} with its pointer at {option[2]}; the first slot is at {first_slot}")
 
 
 def _layout(option: bytes) -> tuple[int, int]:
@@ -175,12 +181,16 @@ def first_hop(options: bytes, destination: bytes) -> tuple[bytes, bytes]:
     """The IP destination to send to and the options to send, given the final destination.
 
     With a source route the first hop becomes the IP destination, the others move up by one and the final destination
-    takes the last slot (RFC 791, RFC 1122 section 3.2.1.8); without one nothing changes. `options` must be valid.
+    takes the last slot (RFC 791, RFC 1122 section 3.2.1.8); without one nothing changes.
+
+    :raises BadPacket: an option is cut off, or a source route has no hop.
     """
     hop = destination
     parts = list(split_options_untrusted(options))
     for index, option in enumerate(parts):
         if option[0] in SOURCE_ROUTES:
+            if len(option) < 7:
+                raise BadPacket(f"IPv4 source route of {len(option)} bytes has no hop")
             hop = option[3:7]
             parts[index] = option[:3] + option[7:] + destination
     return hop, b"".join(parts)
@@ -190,9 +200,15 @@ def fill_outgoing(options: bytes, address: bytes, now_ms: int, *, local: Collect
     """Valid options with the sending host's slots filled: record route and timestamp, at most one slot each.
 
     `address` is the host's on the way out, `now_ms` the milliseconds since midnight UT. Prespecified timestamp slots
-    are filled where they name `address` or an address in `local`.
+    are filled where they name `address`, an address in `local` (which should hold the subnet broadcasts too), or one
+    that is no host's alone.
+
+    :raises BadPacket: malformed.
     """
-    return b"".join(_recorded(option, address, now_ms, local) for option in split_options_untrusted(options))
+    parts = split_options_untrusted(options)
+    for option in parts:
+        _check(option)
+    return b"".join(_recorded(option, address, now_ms, local) for option in parts)
 
 
 def record_arrival(options: bytes, address: bytes, now_ms: int, *, local: Collection[bytes] = ()) -> bytes:
@@ -236,11 +252,16 @@ def _entry(option: bytes, address: bytes, now: bytes, local: Collection[bytes]) 
     if flag == TIMESTAMP_AND_ADDRESS:
         return address + now
     slot = _prespecified(option)
-    return slot + now if flag == TIMESTAMP_PRESPECIFIED and (slot == address or slot in local) else b""
+    return slot + now if flag == TIMESTAMP_PRESPECIFIED and _is_ours(slot, {address, *local}) else b""
 
 
 def _prespecified(option: bytes) -> bytes:
     return option[option[2] - 1 : option[2] + 3]
+
+
+def _is_ours(slot: bytes, ours: Collection[bytes]) -> bool:
+    """Whether this host fills a prespecified slot: any address that is not unicast, and those of its own."""
+    return slot in ours or 224 <= slot[0] < 240 or slot[0] == 127 or slot in {bytes(4), b"\xff\xff\xff\xff"}
 
 
 def options_for_reply(
@@ -253,10 +274,14 @@ def options_for_reply(
     with it, as some hosts send it, that hop is left out (RFC 1812 section 5.2.6). `address` and `local` tell which
     prespecified timestamp slots are ours.
 
-    :raises BadPacket: the next free slot of record route or timestamp is cut by the end of the option; the kernel
-        then delivers nothing and sets MSG_CTRUNC.
+    :raises BadPacket: malformed, or the next free slot of record route or timestamp is cut by the end of the
+        option; the kernel then delivers nothing and sets MSG_CTRUNC.
     """
     parts = split_options_untrusted(options)
+    for option in parts:
+        first_slot, _ = _layout(option)
+        if first_slot:
+            _check_pointer(option, first_slot)
     recorders = [option for kind in (RECORD_ROUTE, TIMESTAMP) for option in parts if option[0] == kind]
     routes = [option for option in parts if option[0] in SOURCE_ROUTES]
     turned = [_ready_to_record(option, {address, *local}) for option in recorders]
@@ -285,12 +310,19 @@ def _with_next_slot_zeroed(option: bytes, slot: int) -> bytes:
 def _timestamp_ready(option: bytes, ours: Collection[bytes]) -> bytes:
     flag = _timestamp_flag(option)
     if flag == TIMESTAMP_PRESPECIFIED:
-        place = option[2] + 3
-        is_ours = place + 4 <= len(option) and _prespecified(option) in ours
-        return option[:place] + bytes(4) + option[place + 4 :] if is_ours else option
+        return _prespecified_ready(option, ours)
     if flag in _KNOWN_FLAGS:
         return _with_next_slot_zeroed(option, 4 if flag == TIMESTAMP_ONLY else 8)
     return option
+
+
+def _prespecified_ready(option: bytes, ours: Collection[bytes]) -> bytes:
+    place = option[2] + 3
+    if option[2] <= len(option) < place:
+        raise BadPacket(f"IPv4 timestamp option of {len(option)} bytes has no whole address at {option[2]}")
+    if place + 4 > len(option) or not _is_ours(_prespecified(option), ours):
+        return option
+    return option[:place] + bytes(4) + option[place + 4 :]
 
 
 def _reversed_route(option: bytes, source: bytes) -> bytes:
