@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
     from contextlib import AbstractContextManager
 
+    from bed.actor import Actor
     from bed.child import Credentials
     from bed.subject import Subject
     from pingsock.link.cable import Cable
@@ -121,6 +122,10 @@ class Bed(abc.ABC):
 
         The result must be picklable; an OSError comes through.
         """
+
+    @abc.abstractmethod
+    def actor(self, who: Credentials) -> AbstractContextManager[Actor]:
+        """Somebody with sockets of their own; in a process of their own where the kind allows that."""
 
     @abc.abstractmethod
     def may_open(self, ip: Family, group_range: tuple[int, int], who: Credentials) -> int:
@@ -332,6 +337,12 @@ class Bed(abc.ABC):
         )
         return packets.packet(ip, how.pop("source", ip.host), destination or ip.addressee, message, **how)
 
+    def in_state(self, ip: Family, state: str) -> Subject:
+        """A new socket that is "fresh", "bound" or "connected"."""
+        if state == "bound":
+            return self.bound(ip)
+        return self.connected(ip) if state == "connected" else self.socket(ip)
+
     def error(
         self,
         sock: Subject,
@@ -445,8 +456,7 @@ def errno_of(call: Callable[..., object], *arguments: Any) -> int:
     try:
         call(*arguments)
     except OSError as err:
-        assert err.errno is not None, err
-        return err.errno
+        return err.errno or errno.EIO
     return 0
 
 

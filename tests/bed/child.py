@@ -77,7 +77,8 @@ def in_child(function: Callable[[], T], who: Credentials | None = None) -> T:
     with os.fdopen(reader, "rb") as pipe:
         answer = pipe.read()
     os.waitpid(pid, 0)
-    return _unwrap(answer)
+    result: T = _unwrap(answer)
+    return result
 
 
 def _report(writer: int, function: Callable[[], object], who: Credentials | None) -> NoReturn:
@@ -95,10 +96,11 @@ def _report(writer: int, function: Callable[[], object], who: Credentials | None
 
 
 def _unwrap(answer: bytes) -> Any:
+    content: Any
     outcome, content = pickle.loads(answer) if answer else ("failed", "the child died without an answer")
     if outcome == "failed":
         raise FailedInChild(content)
-    if outcome == "error":
+    if isinstance(content, OSError) and outcome == "error":
         raise content
     return content
 

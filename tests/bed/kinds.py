@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from bed.actor import Actor, remote_actor
 from bed.bed import DEADLINE, Bed, errno_of
 from bed.child import Credentials, allow_descriptors, holding, in_child
 from bed.families import LINK_LOCAL, V4, V6, Family
@@ -168,6 +169,9 @@ class KernelBed(NetworkBed):
 
     def unprivileged(self, function: Callable[[Callable[[Family], Subject]], T]) -> T:
         return in_child(lambda: function(self.open), Credentials())
+
+    def actor(self, who: Credentials) -> contextlib.AbstractContextManager[Actor]:
+        return remote_actor(self.open, who)
 
     def may_open(self, ip: Family, group_range: tuple[int, int], who: Credentials) -> int:
         with self.sysctl("ipv4.ping_group_range", "{} {}".format(*group_range)):

@@ -18,7 +18,7 @@ _EXTENSION_HEADERS = {0, 43, _FRAGMENT_HEADER, 60}
 def checksum(*parts: bytes) -> int:
     """The Internet checksum of the joined parts."""
     content = b"".join(parts)
-    total = sum(struct.unpack(f"!{(len(content) + 1) // 2}H", content + bytes(len(content) % 2)))
+    total: int = sum(struct.unpack(f"!{(len(content) + 1) // 2}H", content + bytes(len(content) % 2)))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF

@@ -14,6 +14,7 @@ from socket import SOCK_DGRAM
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from unittest import mock
 
+from bed.actor import Actor, LocalActor
 from bed.bed import Bed
 from bed.child import Credentials
 from bed.families import V4, Family
@@ -73,6 +74,19 @@ class ServedBed(Bed):
         sock = self.open_as(ip, Credentials())
         self._opened.append(sock)
         return sock
+
+    @contextlib.contextmanager
+    def actor(self, who: Credentials) -> Iterator[Actor]:
+        """In this process: sockets of a server inside a process do not survive a fork."""
+        opened: list[Subject] = []
+
+        def open_and_keep(ip: Family) -> Subject:
+            opened.append(self.open_as(ip, who))
+            return opened[-1]
+
+        yield LocalActor(open_and_keep)
+        for sock in opened:
+            sock.close()
 
     def may_open(self, ip: Family, group_range: tuple[int, int], who: Credentials) -> int:
         with self.sysctl(GROUP_RANGE, "{} {}".format(*group_range)):

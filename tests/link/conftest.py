@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from raw_bed import Hosts
+
+from link.raw_bed import Hosts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

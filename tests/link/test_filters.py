@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from raw_bed import Hosts, Listener
 
+from link.raw_bed import Hosts, Listener
 from pingsock.link import filters
 from pingsock.link.raw import RawLink
 from pingsock.wire import linux

@@ -9,8 +9,8 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from raw_bed import Hosts, family_of, packed, write_sysctl
 
+from link.raw_bed import Hosts, family_of, packed, write_sysctl
 from pingsock.link.netlink import Rtnetlink, attribute, attributes
 from pingsock.link.route_table import LIFETIME, AddressBook, RouteTable
 from pingsock.wire import linux

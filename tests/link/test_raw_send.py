@@ -11,8 +11,8 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from raw_bed import Hosts, Listener, echo_request, family_of, icmp_of, packed
 
+from link.raw_bed import Hosts, Listener, echo_request, family_of, icmp_of, packed
 from pingsock.link.raw import RawLink
 from pingsock.link.raw_pack import Identifications, Packer
 from pingsock.link.raw_send import RawSender

@@ -35,7 +35,7 @@ def rule_names(item: pytest.Function, kind: str) -> tuple[str, str]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if isinstance(item, pytest.Function) and hasattr(item, "callspec") and "host" in item.callspec.params:
-            _mark_deviations(item, item.callspec.params["host"])
+            _mark_deviations(item, str(item.callspec.params["host"]))
 
 
 def _mark_deviations(item: pytest.Function, kind: str) -> None:

@@ -10,7 +10,6 @@ from pingsock.wire import linux
 from sockets.rules import both_families, rows
 
 if TYPE_CHECKING:
-
     from bed.families import Family
     from bed.subject import Subject
 

@@ -121,17 +121,13 @@ def test_a_fresh_socket_has_no_peer(bed: Bed, ip: Family) -> None:
 @both_families
 @each("state", ["fresh", "bound", "connected"])
 def test_listen_is_not_supported_in_any_state(bed: Bed, ip: Family, state: str) -> None:
-    assert outcome(_in_state(bed, ip, state).listen, 1) == "EOPNOTSUPP"
+    assert outcome(bed.in_state(ip, state).listen, 1) == "EOPNOTSUPP"
 
 
 @both_families
 @each("state", ["fresh", "bound", "connected"])
 def test_accept_is_not_supported_in_any_state(bed: Bed, ip: Family, state: str) -> None:
-    assert outcome(_in_state(bed, ip, state).accept) == "EOPNOTSUPP"
-
-
-def _in_state(bed: Bed, ip: Family, state: str) -> socket.socket:
-    return {"fresh": bed.socket, "bound": bed.bound, "connected": bed.connected}[state](ip)  # type: ignore[return-value]
+    assert outcome(bed.in_state(ip, state).accept) == "EOPNOTSUPP"
 
 
 @both_families

@@ -131,7 +131,7 @@ def test_the_name_of_a_v6_local_error_has_type_and_code_for_a_port(bed: Bed, typ
 @each("state", ["fresh", "bound", "connected"])
 @each("recverr", [False, True])
 def test_an_empty_queue_gives_eagain_at_once(bed: Bed, ip: Family, state: str, recverr: bool) -> None:
-    sock = {"fresh": bed.socket, "bound": bed.bound, "connected": bed.connected}[state](ip)
+    sock = bed.in_state(ip, state)
     if recverr:
         bed.set_recverr(sock)
     assert outcome(sock.recv, 100, ERRQUEUE) == "EAGAIN"

@@ -32,7 +32,7 @@ def events(bed: Bed, sock: Subject) -> int:
 @both_families
 @each("state", ["fresh", "bound", "connected"])
 def test_an_idle_socket_is_writable_only(bed: Bed, ip: Family, state: str) -> None:
-    sock = {"fresh": bed.socket, "bound": bed.bound, "connected": bed.connected}[state](ip)
+    sock = bed.in_state(ip, state)
     assert events(bed, sock) == OUT
 
 
@@ -131,7 +131,7 @@ def descriptor_readable(bed: Bed, sock: Subject) -> bool:
 @both_families
 @each("state", ["fresh", "bound", "connected"])
 def test_the_descriptor_of_an_idle_socket_is_not_readable(bed: Bed, ip: Family, state: str) -> None:
-    sock = {"fresh": bed.socket, "bound": bed.bound, "connected": bed.connected}[state](ip)
+    sock = bed.in_state(ip, state)
     assert not descriptor_readable(bed, sock)
 
 

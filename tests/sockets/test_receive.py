@@ -513,7 +513,7 @@ def test_receive_ignores_flag(bed: Bed, ip: Family, flag: int, shown: int) -> No
 @both_families
 @each("state", ["fresh", "bound", "connected"])
 def test_receiving_from_an_empty_socket_without_waiting(bed: Bed, ip: Family, state: str) -> None:
-    sock = {"fresh": bed.socket, "bound": bed.bound, "connected": bed.connected}[state](ip)
+    sock = bed.in_state(ip, state)
     assert outcome(sock.recv, 100, linux.MSG_DONTWAIT) == "EAGAIN"
 
 

@@ -114,7 +114,14 @@ CHECKS: list[tuple[Callable[[Call], None], str]] = [
     (shut, "EPIPE"),
 ]
 """In the order in which they are made."""
-SAME_PLACE = {too_long: 1, too_short: 1, short_sockaddr: 2, wrong_family: 2, no_address: 2, no_route: 2}
+SAME_PLACE: dict[Callable[[Call], None], int] = {
+    too_long: 1,
+    too_short: 1,
+    short_sockaddr: 2,
+    wrong_family: 2,
+    no_address: 2,
+    no_route: 2,
+}
 """Faults that cannot be combined: a message has one length, a call one address."""
 PAIRS = {
     f"{first.__name__} before {second.__name__}": (first, second, result)

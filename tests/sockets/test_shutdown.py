@@ -21,7 +21,7 @@ HOWS = {"SHUT_RD": linux.SHUT_RD, "SHUT_WR": linux.SHUT_WR, "SHUT_RDWR": linux.S
 @rows("how", HOWS)
 @each("state", ["fresh", "bound"])
 def test_shutdown_of_an_unconnected_socket_says_so(bed: Bed, ip: Family, how: int, state: str) -> None:
-    sock = {"fresh": bed.socket, "bound": bed.bound}[state](ip)
+    sock = bed.in_state(ip, state)
     assert outcome(sock.shutdown, how) == "ENOTCONN"
 
 
