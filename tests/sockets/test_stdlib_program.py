@@ -36,7 +36,7 @@ def echo_request(sock: Any, payload: bytes) -> bytes:
 
 def blocking(sock: Any, address: tuple[Any, ...]) -> list[bytes]:
     sock.connect(address)
-    received = []
+    received: list[bytes] = []
     for payload in PAYLOADS:
         sock.send(echo_request(sock, payload))
         received.append(sock.recv(2048)[8:])
@@ -45,7 +45,7 @@ def blocking(sock: Any, address: tuple[Any, ...]) -> list[bytes]:
 
 def with_timeout(sock: Any, address: tuple[Any, ...]) -> list[bytes]:
     sock.settimeout(PATIENCE)
-    received = []
+    received: list[bytes] = []
     for payload in PAYLOADS:
         sock.sendto(echo_request(sock, payload), address)
         data, sender = sock.recvfrom(2048)
@@ -56,7 +56,7 @@ def with_timeout(sock: Any, address: tuple[Any, ...]) -> list[bytes]:
 
 def into_buffers(sock: Any, address: tuple[Any, ...]) -> list[bytes]:
     sock.settimeout(PATIENCE)
-    received = []
+    received: list[bytes] = []
     for payload in PAYLOADS:
         sock.sendmsg([echo_request(sock, b""), payload], [], 0, address)
         header, body = bytearray(8), bytearray(100)
@@ -70,7 +70,7 @@ def under_selectors(sock: Any, address: tuple[Any, ...]) -> list[bytes]:
     sock.setblocking(False)
     for payload in PAYLOADS:
         sock.sendto(echo_request(sock, payload), address)
-    received = []
+    received: list[bytes] = []
     with selectors.DefaultSelector() as selector:
         selector.register(sock, selectors.EVENT_READ)
         while len(received) < len(PAYLOADS):
@@ -84,7 +84,7 @@ def under_poll(sock: Any, address: tuple[Any, ...]) -> list[bytes]:
     sock.setblocking(False)
     poller = select.poll()
     poller.register(sock, select.POLLIN)
-    received = []
+    received: list[bytes] = []
     for payload in PAYLOADS:
         sock.sendto(echo_request(sock, payload), address)
         assert poller.poll(PATIENCE * 1000)
@@ -117,7 +117,7 @@ def under_asyncio_reader(sock: Any, address: tuple[Any, ...]) -> list[bytes]:
 def under_asyncio_sock_calls(sock: Any, address: tuple[Any, ...]) -> list[bytes]:
     async def ping() -> list[bytes]:
         loop = asyncio.get_running_loop()
-        received = []
+        received: list[bytes] = []
         for payload in PAYLOADS:
             await loop.sock_sendto(sock, echo_request(sock, payload), address)
             data, sender = await loop.sock_recvfrom(sock, 2048)
@@ -212,7 +212,7 @@ def test_an_unreachable_peer_is_a_connection_refused_error(bed: Bed, ip: Family)
 
 @both_families
 def test_an_asyncio_transport_tells_of_errors_and_goes_on(bed: Bed, ip: Family) -> None:
-    sock = bed.connected(ip)
+    sock: Any = bed.connected(ip)
     sock.setblocking(False)
 
     async def ping() -> Collector:
