@@ -66,7 +66,7 @@ def test_what_is_no_option_is_told_in_getopts_words(arguments: list[str], text: 
 
 
 def test_options_before_a_bad_one_take_effect_first() -> None:
-    seen = []
+    seen: list[tuple[str, str]] = []
     with pytest.raises(WrongUsage):
         seen.extend(OptionReader(["-n", "-Z"], "n", ""))
 

@@ -8,6 +8,7 @@ says so if it does not.
 from __future__ import annotations
 
 READINESS_ONLY = "the descriptor of a served socket is its readiness channel, not the socket (D1)"
+SHARED_ROOM = "packets that wait in a device's queue are charged to the raw socket that all sockets share (D4)"
 RAW_UNSPECIFIED = "a raw IPv6 socket of Linux sends to ::1 where :: is given (D5)"
 
 DEVIATIONS: dict[tuple[str, str], str] = {
@@ -15,6 +16,10 @@ DEVIATIONS: dict[tuple[str, str], str] = {
     ("memory", "read_and_write_work_on_the_descriptor"): READINESS_ONLY,
     ("embedded", "ioctl_of_other_sockets_is_unknown"): READINESS_ONLY,
     ("memory", "ioctl_of_other_sockets_is_unknown"): READINESS_ONLY,
+    ("embedded", "a_full_send_buffer_gives_eagain"): SHARED_ROOM,
+    ("embedded", "a_socket_with_a_full_send_buffer_is_not_writable"): SHARED_ROOM,
+    ("embedded", "a_blocking_v4_socket_waits_for_room_as_long_as_the_send_timeout"): SHARED_ROOM,
+    ("embedded", "a_blocking_v6_socket_does_not_wait_for_room"): SHARED_ROOM,
     ("embedded", "the_unspecified_destination_goes_out_by_the_default_route"): RAW_UNSPECIFIED,
 }
 """(kind, rule): the reason, with its number in docs/deviations.md."""

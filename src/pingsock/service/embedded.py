@@ -79,6 +79,10 @@ class EmbeddedServer:
         self.stack.on_idents_changed = link.update_idents
         link.update_idents(self.stack.idents.idents())
         link.want_types(self.stack.pairs.replies)
+        self._filenos = link.filenos()
+        self._arrivals = select.poll()
+        for fileno in self._filenos:
+            self._arrivals.register(fileno, select.POLLIN)
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="pingsock-embedded", daemon=True)
@@ -117,18 +121,27 @@ class EmbeddedServer:
         with self.lock:
             self._link.close()
 
+    def take_arrivals(self) -> None:
+        """Deliver what has arrived but the thread has not come to yet; the caller holds the lock.
+
+        In a kernel a call sees everything that arrived before it. Here the thread may be waiting for Python's
+        interpreter lock, for as long as 5 ms, while its packets wait in the raw sockets.
+        """
+        if self._filenos:
+            for fileno, _events in self._arrivals.poll(0):
+                self._link.receive(fileno)
+
     def _wake(self) -> None:
         self._wake_writer.send(b"\0")
 
     def _run(self) -> None:
         poller = select.poll()
         poller.register(self._wake_reader, select.POLLIN)
-        filenos = self._link.filenos()
-        for fileno in filenos:
+        for fileno in self._filenos:
             poller.register(fileno, select.POLLIN)
         while not self._stopping:
             for fileno, _events in poller.poll(self._milliseconds_to_wait()):
-                if fileno in filenos:
+                if fileno in self._filenos:
                     with self.lock:
                         self._link.receive(fileno)
                 else:
@@ -159,6 +172,7 @@ class EmbeddedConnection:
     def exchange(self, frame: bytes) -> bytes:
         """One request, one answer."""
         with self._server.lock:
+            self._server.take_arrivals()
             return self._session.handle_untrusted(frame)
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from errno import EINVAL, ENOPROTOOPT, ENOTCONN, EOPNOTSUPP
 from pingsock.stack.failure import failure
 from pingsock.stack.options import INERT_DEFAULTS, INERT_OPTIONS, INTEGER_OPTIONS, RECEIVE_OPTIONS
 from pingsock.wire import linux
-from pingsock.wire.linux import AF_INET, AF_INET6, SOL_IP, SOL_IPV6, SOL_RAW, SOL_SOCKET
+from pingsock.wire.linux import AF_INET, AF_INET6, SOL_IP, SOL_IPV6, SOL_SOCKET
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,9 +23,7 @@ PROTOCOLS = {AF_INET: linux.IPPROTO_ICMP, AF_INET6: linux.IPPROTO_ICMPV6}
 
 def get_option(endpoint: Endpoint, level: int, option: int, size: int) -> bytes:
     """The value of one option, at most `size` bytes of it."""
-    if level == SOL_IPV6 and endpoint.family != AF_INET6:
-        raise failure(ENOPROTOOPT)
-    if level == SOL_RAW and option == linux.ICMP_FILTER:
+    if endpoint.family == AF_INET and level not in (SOL_SOCKET, SOL_IP):
         raise failure(EOPNOTSUPP)
     value = _value(endpoint, level, option)
     if isinstance(value, bytes):

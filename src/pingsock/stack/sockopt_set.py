@@ -227,7 +227,7 @@ def _set_ip_options(endpoint: Endpoint, value: bytes) -> None:
 def checked_ip_options(endpoint: Endpoint, value: bytes) -> bytes:
     """IPv4 options padded for the header: EINVAL if malformed, EPERM for a source route without the capability."""
     try:
-        padded = validate_options(value)
+        padded = validate_options(value, privileged=endpoint.credentials.capable)
     except BadPacket as error:
         raise failure(EINVAL) from error
     if has_source_route(padded) and not endpoint.credentials.capable:
