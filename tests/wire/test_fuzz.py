@@ -10,7 +10,19 @@ from pathlib import Path
 import pytest
 
 FUZZ = Path(__file__).parents[2] / "fuzz"
-TARGETS = ["echo", "extensions", "icmp4", "icmp6", "ipv4", "ipv4_options", "ipv6", "nd_options", "quote"]
+TARGETS = [
+    "echo",
+    "extensions",
+    "frames",
+    "icmp4",
+    "icmp6",
+    "ipv4",
+    "ipv4_options",
+    "ipv6",
+    "nd_options",
+    "quote",
+    "stack",
+]
 
 
 def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:

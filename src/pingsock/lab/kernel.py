@@ -30,7 +30,7 @@ def kernel_lab(
     """Attach a node to a new TUN device of the current network namespace, and run the network while the block lasts.
 
     The device gets `addresses` (with prefix lengths, "10.0.0.1/24"), of which the first of each IP version becomes
-    the source, and a route to every prefix of the lab. `settings` are those of `Network.attach`. Needs CAP_NET_ADMIN
+    the source, and a route to every prefix of the lab, refused ones included (but no default route). `settings` are those of `Network.attach`. Needs CAP_NET_ADMIN
     over the namespace: OSError otherwise. LabError without addresses.
     """
     if not addresses:
@@ -50,14 +50,15 @@ def kernel_lab(
 
 
 def prefixes_of(network: Network, but: Node) -> list[Prefix]:
-    """Every prefix the nodes of a network have, except those of one node; shortest first."""
+    """Every prefix the nodes of a network have or refuse, except those of one node and defaults; shortest first."""
     found: dict[Prefix, None] = {}
     for node in network.nodes.values():
         if node is not but:
             found.update(dict.fromkeys(prefix if prefix.is_network else prefix.single for prefix in node.addresses))
+            found.update(dict.fromkeys(node.refused_prefixes()))
             for interface in node.interfaces:
                 found.update(dict.fromkeys(prefix.network for prefix in interface.addresses))
-    return sorted(found, key=lambda prefix: (prefix.length, prefix.address))
+    return sorted(filter(lambda prefix: prefix.length, found), key=lambda prefix: (prefix.length, prefix.address))
 
 
 def _same_network(prefix: Prefix, mine: Prefix) -> bool:

@@ -85,6 +85,10 @@ class Node:
                 raise LabError(f"{self.name}: the route to {prefix} needs via or refuse")
         self._explicit[Prefix.parse(prefix)] = way
 
+    def refused_prefixes(self) -> list[Prefix]:
+        """Prefixes of explicit routes that lead nowhere."""
+        return [prefix for prefix, way in self._explicit if way.kind in REFUSALS]
+
     def interface_to(self, neighbour: str | Node) -> Interface:
         """The first interface whose link leads to a neighbour. LabError."""
         node = self.network.node(neighbour)

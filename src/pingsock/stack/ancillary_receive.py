@@ -10,6 +10,7 @@ import struct
 
 from pingsock.stack.sockaddr import pack_in, pack_in6
 from pingsock.wire import linux
+from pingsock.wire.errors import BadPacket
 from pingsock.wire.ipv4_options import options_for_reply
 from pingsock.wire.linux import AF_INET, SOL_IP, SOL_IPV6, SOL_SOCKET
 
@@ -122,18 +123,26 @@ def timestamping_item(options: Options, stamp: int) -> Item:
     return SOL_SOCKET, options.timestamping_option, triple
 
 
-def packet_items(options: Options, packet: Packet) -> list[Item]:
-    """What the receive options that are on say of a packet."""
+def packet_items(options: Options, packet: Packet) -> tuple[list[Item], bool]:
+    """What the receive options that are on say of a packet, and whether something could not be said (MSG_CTRUNC).
+
+    The latter happens to IP_RETOPTS where the sender's options cannot be turned round.
+    """
     if not options.receive:
-        return []
+        return [], False
     level, builders = (SOL_IP, BUILDERS4) if packet.family == AF_INET else (SOL_IPV6, BUILDERS6)
-    items = []
+    items: list[Item] = []
+    lost = False
     for key, kind, build in builders:
         if key in options.receive:
-            content = build(packet)
+            try:
+                content = build(packet)
+            except BadPacket:
+                lost = True
+                continue
             if content is not None:
                 items.append((level, kind, content))
-    return items
+    return items, lost
 
 
 def fit(items: list[Item], room: int) -> tuple[list[Item], bool]:

@@ -179,11 +179,10 @@ class Endpoint:
             self.queue.popleft()
             self.charged -= charge_for(len(packet.data))
         data = packet.data[packet.offset : packet.offset + min(length, size)]
-        items = stamp_items(self.options, packet.stamp, now)
-        items += packet_items(self.options, packet)
-        kept, cut = fit(items, control_size)
+        items, lost = packet_items(self.options, packet)
+        kept, cut = fit(stamp_items(self.options, packet.stamp, now) + items, control_size)
         message_flags = flags & linux.MSG_CMSG_CLOEXEC
-        message_flags |= (linux.MSG_TRUNC if length > size else 0) | (linux.MSG_CTRUNC if cut else 0)
+        message_flags |= (linux.MSG_TRUNC if length > size else 0) | (linux.MSG_CTRUNC if cut or lost else 0)
         return data, kept, message_flags, self._source_name(packet)
 
     def _source_name(self, packet: Packet) -> bytes:
@@ -198,10 +197,11 @@ class Endpoint:
         entry = self.error_queue.popleft()
         self.charged -= entry.charge
         self._advance_pending_error(entry)
-        kept, cut = fit(self._error_items(entry, now), control_size)
+        items, lost = self._error_items(entry, now)
+        kept, cut = fit(items, control_size)
         message_flags = linux.MSG_ERRQUEUE | flags & linux.MSG_CMSG_CLOEXEC
         message_flags |= linux.MSG_TRUNC if len(entry.payload) > size else 0
-        message_flags |= linux.MSG_CTRUNC if cut else 0
+        message_flags |= linux.MSG_CTRUNC if cut or lost else 0
         return entry.payload[:size], kept, message_flags, entry.name
 
     def _advance_pending_error(self, read: ErrorEntry) -> None:
@@ -210,13 +210,15 @@ class Endpoint:
         elif read.is_icmp:
             self.pending_error = 0
 
-    def _error_items(self, entry: ErrorEntry, now: int) -> list[Item]:
+    def _error_items(self, entry: ErrorEntry, now: int) -> tuple[list[Item], bool]:
         items: list[Item] = []
+        lost = False
         if entry.packet is not None:
-            items = stamp_items(self.options, entry.packet.stamp, now) + packet_items(self.options, entry.packet)
+            items, lost = packet_items(self.options, entry.packet)
+            items = stamp_items(self.options, entry.packet.stamp, now) + items
         elif entry.stamp and self.options.timestamping & linux.SOF_TIMESTAMPING_SOFTWARE:
             items = [timestamping_item(self.options, entry.stamp)]
-        return [*items, entry.as_item(self.family)]
+        return [*items, entry.as_item(self.family)], lost
 
     # What the stack brings
 
