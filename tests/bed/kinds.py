@@ -41,7 +41,6 @@ UNREACHABLE_PREFIXES = {
 }
 """Route kinds; `throw` means the table has no route, in spite of the default one."""
 SYSCTLS = {
-    "ipv4.ping_group_range": "0 2147483647",
     "ipv4.conf.all.rp_filter": "0",
     "ipv4.conf.default.rp_filter": "0",
     "ipv4.icmp_ratelimit": "0",

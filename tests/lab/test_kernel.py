@@ -109,6 +109,20 @@ def test_traceroute_sees_both_ways_of_a_spreading_router() -> None:
     assert set(re.findall(r" (10\.0\.[12]\.2) ", shown)) == {"10.0.1.2", "10.0.2.2"}
 
 
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ("2001:db8:bad::1", "From 2001:db8:1::2 icmp_seq=1 Destination unreachable: Administratively prohibited"),
+        ("2001:db8:dead::1", "From 2001:db8:1::2 icmp_seq=1 Destination unreachable: No route"),
+        ("2001:db8:2::9", "From 2001:db8:1::2 icmp_seq=1 Destination unreachable: Address unreachable"),
+    ],
+)
+def test_what_a_lab_refuses_is_routed_to_it_too(target: str, told: str) -> None:
+    network = lab.load(DOCS / "labs" / "ipv6.toml")
+    with lab.kernel_lab(network, "gate", MINE[1], right_addresses=[GATE[1]]):
+        assert told in run(f"ping -n -c 1 -W 5 {target}")
+
+
 def test_a_silent_router_is_a_star() -> None:
     network = path()
     network.node("r2").configure(silent=True)

@@ -71,15 +71,17 @@ class LabHost(HostLink):
             pass  # The pipe is full of wake-ups already.
 
     def filenos(self) -> list[int]:
-        """One descriptor, readable when `next_event` has come nearer."""
+        """One descriptor, readable when `next_event` has come nearer, until `run` is called."""
         return [self._wake_read]
 
     def receive(self, fileno: int) -> None:
-        """Take notice of a wake-up; packets come by themselves."""
-        try:
-            os.read(fileno, 4096)
-        except BlockingIOError:
-            pass  # Somebody else took notice.
+        """Let everything happen in the lab that is due by now.
+
+        The descriptor stays readable: this may be called by another thread than the one that waits, which must still
+        be woken to look at `next_event`.
+        """
+        with self.lock:
+            self.network.run_until(self._monotonic())
 
     def next_event(self) -> float | None:
         """When `run` wants to be called, monotonic seconds."""
@@ -89,8 +91,15 @@ class LabHost(HostLink):
     def run(self, now: float) -> None:
         """Let everything happen that is due in lab and host."""
         with self.lock:
+            self._take_wake_ups()
             self.network.run_until(now)
             super().run(now)
+
+    def _take_wake_ups(self) -> None:
+        try:
+            os.read(self._wake_read, 65536)
+        except BlockingIOError:
+            pass  # There was none.
 
     def close(self) -> None:
         """Leave the lab; idempotent."""

@@ -30,8 +30,8 @@ def kernel_lab(
     """Attach a node to a new TUN device of the current network namespace, and run the network while the block lasts.
 
     The device gets `addresses` (with prefix lengths, "10.0.0.1/24"), of which the first of each IP version becomes
-    the source, and a route to every prefix of the lab, refused ones included (but no default route). `settings` are those of `Network.attach`. Needs CAP_NET_ADMIN
-    over the namespace: OSError otherwise. LabError without addresses.
+    the source, and a route to every prefix of the lab, refused ones included (but no default route). `settings` are
+    those of `Network.attach`. Needs CAP_NET_ADMIN over the namespace: OSError otherwise. LabError without addresses.
     """
     if not addresses:
         raise LabError("a device needs addresses of its own, such as 10.0.0.1/24")

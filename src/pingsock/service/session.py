@@ -109,10 +109,10 @@ class Session:
         return 0, b""
 
     def _send(self, request: Request) -> Result:
-        sent = 0
+        endpoint, sent = self._socket, 0
         for message in frames.parse_messages_untrusted(request.body):
             try:
-                self._socket.sendmsg(message.data, message.address, message.items, request.first)
+                endpoint.sendmsg(message.data, message.address, message.items, request.first)
             except OSError:
                 # As sendmmsg(2): an error is reported with the call that meets it first.
                 if not sent:

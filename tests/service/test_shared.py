@@ -1,0 +1,60 @@
+"""The server a process shares: it comes with the first socket and goes with the last, leaving nothing."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import pytest
+
+from pingsock.service.shared import connect_embedded
+from pingsock.sockets.choose import open_ping_socket
+from pingsock.sockets.served import ServedPingSocket
+
+
+@pytest.fixture(autouse=True)
+def _raw_sockets_are_possible() -> None:
+    try:
+        connect_embedded().close()
+    except PermissionError as refusal:
+        pytest.skip(f"raw sockets need CAP_NET_RAW: {refusal}")
+
+
+def resources() -> tuple[int, list[str]]:
+    """Descriptors, and the names of our threads."""
+    return len(os.listdir("/proc/self/fd")), [t.name for t in threading.enumerate() if "pingsock" in t.name]
+
+
+def echo(sock: object) -> bytes:
+    assert isinstance(sock, ServedPingSocket)
+    sock.settimeout(10)
+    sock.sendto(bytes((8, 0)) + bytes(14), ("127.0.0.1", 0))
+    return sock.recv(100)
+
+
+def test_sockets_share_one_thread_and_leave_nothing() -> None:
+    before = resources()
+    with open_ping_socket(kinds=("embedded",)) as one, open_ping_socket(kinds=("embedded",)) as other:
+        assert resources()[1] == ["pingsock-embedded"]
+        assert one.kind == other.kind == "embedded"
+    assert resources() == before
+
+
+def test_closing_twice_counts_once() -> None:
+    with open_ping_socket(kinds=("embedded",)) as staying:
+        going = open_ping_socket(kinds=("embedded",))
+        going.close()
+        going.close()
+        assert echo(staying)[0] == 0
+
+
+def test_a_forked_child_can_open_its_own() -> None:
+    with open_ping_socket(kinds=("embedded",)):
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                status = echo(open_ping_socket(kinds=("embedded",)))[0]
+            finally:
+                os._exit(status)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
