@@ -142,7 +142,7 @@ class Hosts:
                 self._prepare()
         for name, commands in (("near", _NEAR), ("router", _ROUTER), ("far", _FAR)):
             self.ip(name, commands.format(router=self._path("router"), far=self._path("far")))
-        write_sysctl("ipv4.ping_group_range", "0 2147483647")
+        write_sysctl("ipv4.ping_group_range", f"{os.getegid()} {os.getegid()}")
 
     @staticmethod
     def _prepare() -> None:
