@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bed.child import can_change_user
 from bed.kinds import KINDS, NEEDS_NAMESPACE
 from bed.namespace import NoNamespace, entered
 from sockets.deviations import DEVIATIONS, NOT_APPLICABLE
@@ -72,3 +73,10 @@ def host(request: pytest.FixtureRequest) -> Iterator[Bed]:
 def bed(host: Bed) -> Iterator[Bed]:
     yield host
     host.reset()
+
+
+@pytest.fixture
+def every_id(bed: Bed) -> None:
+    """What needs ids beyond the one that a user namespace of an ordinary user has."""
+    if bed.kind == "kernel" and not can_change_user():
+        pytest.skip("this process is in a user namespace with a single user and group, and other ids are unknown there")

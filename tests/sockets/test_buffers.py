@@ -5,6 +5,8 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
+import pytest
+
 from bed.bed import V4, V6, Bed, outcome, request
 from pingsock.wire import linux
 from sockets.rules import both_families, rows
@@ -59,6 +61,7 @@ def test_a_buffer_is_at_most_twice_the_maximum_of_the_host(bed: Bed, ip: Family,
     assert sock.getsockopt(SOCKET, option) == 2 * int(bed.read_sysctl(sysctl))
 
 
+@pytest.mark.usefixtures("every_id")
 @rows(
     "option,shown",
     {

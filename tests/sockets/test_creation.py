@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bed.bed import V4, V6, Bed, outcome
-from bed.child import Credentials, can_change_user
+from bed.child import Credentials
 from pingsock.wire import linux
 from sockets.rules import both_families, each, rows
 
@@ -167,14 +167,12 @@ PERMISSIONS = {
 }
 
 
+@pytest.mark.usefixtures("every_id")
 @both_families
 @rows("group_range,who,result", PERMISSIONS)
 def test_permission_is_a_matter_of_groups_alone(
     bed: Bed, ip: Family, group_range: tuple[int, int], who: Credentials, result: str
 ) -> None:
-    if not can_change_user():
-        pytest.skip("this process cannot become other users")
-
     def refuse() -> None:
         number = bed.may_open(ip, group_range, who)
         if number:
@@ -183,6 +181,7 @@ def test_permission_is_a_matter_of_groups_alone(
     assert outcome(refuse) == result
 
 
+@pytest.mark.usefixtures("every_id")
 @both_families
 def test_a_range_closed_later_leaves_open_sockets_alone(bed: Bed, ip: Family) -> None:
     sock = bed.socket(ip)
@@ -209,12 +208,14 @@ BAD_RANGE_TEXTS = {
 }
 
 
+@pytest.mark.usefixtures("every_id")
 @rows("written,read", RANGE_TEXTS)
 def test_group_range_as_written_and_read(bed: Bed, written: str, read: str) -> None:
     with bed.sysctl("ipv4.ping_group_range", "0 1000"), bed.sysctl("ipv4.ping_group_range", written):
         assert bed.read_sysctl("ipv4.ping_group_range") == read
 
 
+@pytest.mark.usefixtures("every_id")
 @rows("written", BAD_RANGE_TEXTS)
 def test_a_group_range_that_is_refused_leaves_the_old_one(bed: Bed, written: str) -> None:
     with bed.sysctl("ipv4.ping_group_range", "0 1000"):
