@@ -28,7 +28,9 @@ def test_the_receive_buffer_is_charged_for_what_waits_and_for_nothing_else(steps
     do = {
         "reply": lambda: stack.deliver_untrusted(arriving(0, 77), 2, 1),
         "error": lambda: stack.deliver_untrusted(error_about(8, 77), 2, 1),
-        "stamp": lambda: stack.transmitted(stack.expect_stamp(endpoint, None), 5, False, bytes(28)),
+        "stamp": lambda: stack.transmitted(
+            stack.expect_stamp(endpoint, None, linux.SOF_TIMESTAMPING_TX_SOFTWARE), 5, False, bytes(28)
+        ),
         "read": lambda: endpoint.recvmsg(100, 100, MSG_DONTWAIT, 1),
         "read error": lambda: endpoint.recvmsg(100, 100, MSG_ERRQUEUE, 1),
         "purge": endpoint.purge_errors,
@@ -44,7 +46,10 @@ def test_the_receive_buffer_is_charged_for_what_waits_and_for_nothing_else(steps
 def test_stamps_that_never_come_are_given_up_oldest_first() -> None:
     stack, _host = make_stack()
     endpoint = open_v4(stack, ident=77)
-    keys = [stack.expect_stamp(endpoint, None) for _ in range(stack_module.MAXIMUM_AWAITED_STAMPS + 1)]
+    keys = [
+        stack.expect_stamp(endpoint, None, linux.SOF_TIMESTAMPING_TX_SOFTWARE)
+        for _ in range(stack_module.MAXIMUM_AWAITED_STAMPS + 1)
+    ]
     for key in (keys[0], keys[-1]):
         stack.transmitted(key, 5, False, bytes(28))
     assert len(endpoint.error_queue) == 1
@@ -53,7 +58,7 @@ def test_stamps_that_never_come_are_given_up_oldest_first() -> None:
 def test_a_stamp_for_a_closed_socket_is_nobodys() -> None:
     stack, _host = make_stack()
     endpoint = open_v4(stack, ident=77)
-    key = stack.expect_stamp(endpoint, None)
+    key = stack.expect_stamp(endpoint, None, linux.SOF_TIMESTAMPING_TX_SOFTWARE)
     endpoint.close()
     stack.transmitted(key, 5, False, bytes(28))
     assert not endpoint.error_queue

@@ -1,7 +1,8 @@
 """The server inside the calling process: a stack over a link, driven by one thread.
 
 Calls on a socket run in the caller's thread, under the server's lock, as they would in a kernel; the thread only waits
-for packets and timers. After a fork the child has no such thread: sockets must be opened after forking.
+for packets and timers. After a fork the child has no such thread: sockets must be opened after forking. What it
+inherited fails with EBADF, and closing it gives up the child's descriptors only; the parent's sockets notice nothing.
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ import select
 import socket
 import threading
 import time
+from collections import deque
+from errno import EBADF
 
 from pingsock.service.session import Session
+from pingsock.stack.failure import failure
 from pingsock.stack.policy import Credentials
 from pingsock.stack.procfs import proc_net_icmp, proc_net_icmp6
 from pingsock.stack.stack import Stack
@@ -84,13 +88,30 @@ class EmbeddedServer:
         for fileno in self._filenos:
             self._arrivals.register(fileno, select.POLLIN)
         self._wake_reader, self._wake_writer = socket.socketpair()
+        self._wake_writer.setblocking(False)
         self._stopping = False
+        self._process = os.getpid()
+        self._connections: set[EmbeddedConnection] = set()
+        self._abandoned: deque[EmbeddedConnection] = deque()
         self._thread = threading.Thread(target=self._run, name="pingsock-embedded", daemon=True)
         self._thread.start()
 
     def connect(self, credentials: Credentials | None = None) -> EmbeddedConnection:
         """A connection for one socket, on behalf of `credentials` (this process unless given)."""
         return EmbeddedConnection(self, credentials or own_credentials())
+
+    def add(self, connection: EmbeddedConnection) -> None:
+        """Remember a connection until it is closed."""
+        self._connections.add(connection)
+
+    def remove(self, connection: EmbeddedConnection) -> None:
+        """Forget a connection that is closed."""
+        self._connections.discard(connection)
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether this is a copy that a fork made: another process has the thread, and shares the descriptors."""
+        return os.getpid() != self._process
 
     def apply_policy(self, policy: Policy) -> None:
         """Let another policy rule from now on. ValueError if it names an unknown message pair."""
@@ -109,17 +130,37 @@ class EmbeddedServer:
             return proc_net_icmp6(self.stack.idents)
 
     def close(self) -> None:
-        """Stop the thread and close the link. Idempotent."""
+        """Stop the thread, end all connections, whose blocked calls then fail, and close the link. Idempotent."""
         if self._stopping:
             return
         self._stopping = True
+        if self.is_inherited:
+            # No lock: it may have been held when the process forked.
+            self._close_descriptors()
+            return
         self._wake()
         if threading.current_thread() is not self._thread:
             self._thread.join()
+        for connection in tuple(self._connections):
+            connection.end()
+        with self.lock:
+            self._close_descriptors()
+
+    def _close_descriptors(self) -> None:
+        self._filenos = []
         self._wake_reader.close()
         self._wake_writer.close()
-        with self.lock:
-            self._link.close()
+        self._link.close()
+
+    def abandon(self, connection: EmbeddedConnection) -> None:
+        """Close a connection soon, in the thread: a finalizer may run anywhere, and must not take a lock."""
+        if not self._stopping:
+            self._abandoned.append(connection)
+            self._wake()
+
+    def _close_abandoned(self) -> None:
+        while self._abandoned:
+            self._abandoned.popleft().close()
 
     def take_arrivals(self) -> None:
         """Deliver what has arrived but the thread has not come to yet; the caller holds the lock.
@@ -132,7 +173,10 @@ class EmbeddedServer:
                 self._link.receive(fileno)
 
     def _wake(self) -> None:
-        self._wake_writer.send(b"\0")
+        try:
+            self._wake_writer.send(b"\0")
+        except OSError:
+            pass  # full: the thread will wake anyway; closed: it has ended
 
     def _run(self) -> None:
         poller = select.poll()
@@ -148,6 +192,7 @@ class EmbeddedServer:
                     self._wake_reader.recv(64)
             with self.lock:
                 self._link.run(time.monotonic())
+            self._close_abandoned()
 
     def _milliseconds_to_wait(self) -> float | None:
         with self.lock:
@@ -165,19 +210,35 @@ class EmbeddedConnection:
         self.readiness, self._signals = socket.socketpair()
         self.readiness.setblocking(False)
         self._session = Session(server.stack, credentials, time.time_ns, self._signal)
+        server.add(self)
 
     def _signal(self) -> None:
         self._signals.send(b"\0")
 
     def exchange(self, frame: bytes) -> bytes:
-        """One request, one answer."""
+        """One request, one answer. EBADF in a process that forked after the socket was opened."""
+        if self._server.is_inherited:
+            raise failure(EBADF)
         with self._server.lock:
             self._server.take_arrivals()
             return self._session.handle_untrusted(frame)
 
     def close(self) -> None:
         """End the socket. Idempotent."""
-        with self._server.lock:
-            self._session.close()
-        self._signals.close()
+        self.end()
         self.readiness.close()
+
+    def end(self) -> None:
+        """End the socket as the server does: the client's descriptor hangs up, so that whoever waits for it wakes."""
+        if not self._server.is_inherited:
+            with self._server.lock:
+                self._session.close()
+            self._server.remove(self)
+        self._signals.close()
+
+    def abandon(self) -> None:
+        """As `close`, for a finalizer: at some later time, without waiting for anything."""
+        if self._server.is_inherited:
+            self.close()
+        else:
+            self._server.abandon(self)

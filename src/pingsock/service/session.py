@@ -126,9 +126,12 @@ class Session:
         flags, size, control_size = request.first, request.second, request.third
         if size < 0 or control_size < 0:
             raise failure(EINVAL)
-        body = b""
+        body = bytearray()
         received = 0
         while received < count and len(body) < ROOM_FOR_ONE_MORE:
+            if received and self._socket.pending_error and not flags & MSG_ERRQUEUE:
+                # As recvmmsg(2): it is kept for the next call, which can report it.
+                break
             try:
                 data, items, message_flags, name = self._socket.recvmsg(size, control_size, flags, self._realtime_ns())
             except OSError:
@@ -138,7 +141,7 @@ class Session:
             body += Message(data, tuple(items), message_flags, name).to_bytes()
             received += 1
             flags |= 0 if flags & MSG_ERRQUEUE else MSG_DONTWAIT
-        return received, body
+        return received, bytes(body)
 
     def _getsockname(self, _request: Request) -> Result:
         return 0, self._socket.getsockname()

@@ -8,12 +8,10 @@ import threading
 from pingsock.link.raw import RawLink
 from pingsock.service.embedded import EmbeddedConnection, EmbeddedServer, own_credentials
 
-_lock = threading.Lock()
-
 
 class _Shared:
+    lock = threading.Lock()
     server: EmbeddedServer | None = None
-    process = 0
     connections = 0
 
 
@@ -22,12 +20,12 @@ _shared = _Shared()
 
 def connect_embedded() -> SharedConnection:
     """A connection to this process's own server. OSError EPERM without CAP_NET_RAW."""
-    with _lock:
-        if _shared.server is None or _shared.process != os.getpid():
-            # After a fork the parent's server is of no use here: its thread was not copied.
-            _shared.server, _shared.process, _shared.connections = EmbeddedServer(RawLink.open()), os.getpid(), 0
+    with _shared.lock:
+        if _shared.server is None:
+            _shared.server = EmbeddedServer(RawLink.open())
+        connection = SharedConnection(_shared.server)
         _shared.connections += 1
-        return SharedConnection(_shared.server)
+        return connection
 
 
 class SharedConnection(EmbeddedConnection):
@@ -40,11 +38,25 @@ class SharedConnection(EmbeddedConnection):
     def close(self) -> None:
         """End the socket. Idempotent."""
         super().close()
-        with _lock:
-            if not self._open:
+        with _shared.lock:
+            if not self._open or _shared.server is not self._server:
                 return
             self._open = False
             _shared.connections -= 1
-            if _shared.connections == 0 and _shared.server is self._server:
-                _shared.server.close()
-                _shared.server = None
+            if _shared.connections:
+                return
+            _shared.server = None
+        # Without the lock: the server's thread takes it too, to close what was abandoned.
+        self._server.close()
+
+
+def _forget_after_fork() -> None:
+    """A child's copy of the server has no thread, and its locks may be held for ever."""
+    _shared.lock = threading.Lock()
+    server, _shared.server, _shared.connections = _shared.server, None, 0
+    if server is not None:
+        server.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_after_fork)

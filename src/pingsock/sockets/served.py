@@ -21,7 +21,8 @@ import socket
 import struct
 import sys
 import time
-from errno import EAGAIN, EBADF, EINVAL, EOPNOTSUPP
+import warnings
+from errno import EAGAIN, EBADF, EINVAL, ENOBUFS, EOPNOTSUPP
 from socket import AF_INET, MSG_DONTWAIT, SOCK_DGRAM
 
 from pingsock.service import frames
@@ -33,7 +34,7 @@ from pingsock.wire.linux import MSG_ERRQUEUE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from types import TracebackType
     from typing import Any, Protocol, Self
 
@@ -49,10 +50,15 @@ if TYPE_CHECKING:
         def close(self) -> None:
             """End the socket."""
 
+        def abandon(self) -> None:
+            """End the socket at some later time, without waiting: for finalizers."""
+
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.001, 0.05
 """Seconds between two tries of a send that found no room: it is the room of a device that many sockets share, so nobody
 can say when there will be some for this one."""
+LONGEST_POLL = 2**31 - 1
+"""Milliseconds; what poll(2) takes at most."""
 MAXIMUM_OPTION_SIZE = 1024
 """What getsockopt of the `socket` module allows."""
 TIMEOUT_OPTIONS = {
@@ -130,7 +136,7 @@ class ServedPingSocket:
     def _exchange(self, request: Request) -> frames.Answer:
         if self._closed:
             raise OSError(EBADF, os.strerror(EBADF))
-        answer = frames.parse_answer_untrusted(self._connection.exchange(request.to_bytes()))
+        answer = frames.parse_answer_untrusted(self._connection.exchange(_frame(request)))
         if answer.flags & frames.DRAINED:
             self._connection.readiness.recv(1)
         return answer
@@ -139,10 +145,12 @@ class ServedPingSocket:
         """Wait until the descriptor is readable; False once the deadline, monotonic seconds, has passed."""
         poller = select.poll()
         poller.register(self._connection.readiness, select.POLLIN)
-        left = None if deadline is None else deadline - time.monotonic()
-        if left is not None and left <= 0:
-            return False
-        return bool(poller.poll(None if left is None else left * 1000))
+        if deadline is None:
+            return bool(poller.poll())
+        while (left := deadline - time.monotonic()) > 0:
+            if poller.poll(min(left * 1000, LONGEST_POLL)):
+                return True
+        return False
 
     def _deadline(self, option_timeout: float | None) -> float | None:
         timeout = option_timeout if self._timeout is None else self._timeout
@@ -203,9 +211,9 @@ class ServedPingSocket:
         if value is None:
             content = bytes(size or 0)
         elif isinstance(value, int):
-            content = struct.pack("=i", value)
+            content = _packed(struct.Struct("=i"), value)
         else:
-            content = bytes(value)
+            content = bytes(value)[: frames.MAXIMUM_VALUE]
         if level == linux.SOL_SOCKET and option == linux.SO_ATTACH_FILTER:
             content = _filter_program(content)
         self._ask(Request(frames.SETSOCKOPT, level, option, body=content))
@@ -223,7 +231,7 @@ class ServedPingSocket:
 
     def settimeout(self, timeout: float | None) -> None:
         """Seconds that calls wait; None for ever, 0 not at all. ValueError if negative."""
-        if timeout is not None and timeout < 0:
+        if timeout is not None and not timeout >= 0:
             raise ValueError("Timeout value out of range")
         self._timeout = timeout
 
@@ -272,12 +280,12 @@ class ServedPingSocket:
         self, buffers: Iterable[Any], ancillary: Iterable[Any], flags: int, sockaddr: bytes | None
     ) -> int:
         """sendmsg(2) with the bytes of a socket address."""
-        data = b"".join([bytes(buffer) for buffer in buffers])
+        data = b"".join(buffers)
         if len(data) > MAXIMUM_DATA:
             # Refused by its length alone; the frame need not carry what no socket takes.
             data = data[: MAXIMUM_DATA + 1]
         items = tuple([(level, kind, bytes(content)) for level, kind, content in ancillary])
-        request = Request(frames.SEND, flags, body=Message(data, items, 0, sockaddr).to_bytes())
+        request = Request(frames.SEND, flags, body=_frame(Message(data, items, 0, sockaddr)))
         deadline = self._deadline(self._send_timeout)
         waits = not flags & MSG_DONTWAIT and self._timeout != 0
         pause = SHORTEST_PAUSE
@@ -318,7 +326,7 @@ class ServedPingSocket:
 
     def recvfrom_into(self, buffer: Any, size: int = 0, flags: int = 0) -> tuple[int, Any]:
         """recvfrom(2) into a buffer."""
-        view = memoryview(buffer).cast("B")
+        view = _writable(buffer)
         if size < 0 or size > len(view):
             raise ValueError("buffer too small for requested bytes" if size > 0 else "negative buffersize")
         message = self._receive(size or len(view), 0, flags)
@@ -329,7 +337,7 @@ class ServedPingSocket:
         self, buffers: Iterable[Any], control_size: int = 0, flags: int = 0
     ) -> tuple[int, list[Any], int, Any]:
         """recvmsg(2), the data scattered over buffers."""
-        views = [memoryview(buffer).cast("B") for buffer in buffers]
+        views = [_writable(buffer) for buffer in buffers]
         data, items, message_flags, address = self.recvmsg(sum(map(len, views)), control_size, flags)
         at = 0
         for view in views:
@@ -371,6 +379,12 @@ class ServedPingSocket:
     def __exit__(self, _kind: object, _error: BaseException | None, _traceback: TracebackType | None) -> None:
         self.close()
 
+    def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
+        if not getattr(self, "_closed", True):
+            _warn(f"unclosed {self!r}", ResourceWarning, source=self)
+            self._closed = True
+            self._connection.abandon()
+
     def __repr__(self) -> str:
         state = "closed" if self._closed else f"fd={self.fileno()}"
         return f"<{type(self).__name__} {self.kind} {FAMILY_TEXTS.get(self._family, self._family)} {state}>"
@@ -378,7 +392,36 @@ class ServedPingSocket:
 
 FAMILY_TEXTS = {int(AF_INET): "IPv4", linux.AF_INET6: "IPv6"}
 MAXIMUM_DATA = 65535
+MAXIMUM_ITEMS = 65535
+"""Control messages of one message that a frame can count."""
 _ONE = frames.count_to_bytes(1)
+
+
+def _packed(layout: struct.Struct, *numbers: int) -> bytes:
+    try:
+        return layout.pack(*numbers)
+    except struct.error as error:
+        raise OverflowError("signed integer is out of range") from error
+
+
+def _frame(part: Request | Message) -> bytes:
+    """OverflowError for an argument that is no C int, ENOBUFS for more ancillary data than a message can have."""
+    if isinstance(part, Message) and len(part.items) > MAXIMUM_ITEMS:
+        raise OSError(ENOBUFS, os.strerror(ENOBUFS))
+    try:
+        frame = part.to_bytes()
+    except struct.error as error:
+        raise OverflowError("signed integer is out of range") from error
+    if len(frame) > frames.MAXIMUM_FRAME:
+        raise OSError(ENOBUFS, os.strerror(ENOBUFS))
+    return frame
+
+
+def _writable(buffer: Any) -> memoryview:
+    view = memoryview(buffer)
+    if view.readonly:
+        raise TypeError(f"read-write bytes-like object expected, not {type(buffer).__name__}")
+    return view.cast("B")
 
 
 def _filter_program(content: bytes) -> bytes:

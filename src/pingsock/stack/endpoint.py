@@ -64,7 +64,7 @@ class Endpoint:
         self.family: int = family
         self.credentials = credentials
         self.options: Options = options
-        self.ident = 0
+        self.ident: int = 0
         self.bound_order = 0
         self.ident_is_bound = False
         """The ident was given explicitly to bind(), and survives a disconnect."""

@@ -62,7 +62,8 @@ def bind(endpoint: Endpoint, sockaddr: bytes) -> None:
         endpoint.options.bound_interface = interface_before
         raise
     endpoint.source = endpoint.receive_address = name.address
-    endpoint.address_is_bound = any(name.address)
+    # A later bind() to any address does not undo this.
+    endpoint.address_is_bound |= any(name.address)
     endpoint.ident_is_bound = name.port != 0
     endpoint.peer = None
 

@@ -52,11 +52,14 @@ EVERYBODY = GroupRange(0, MAXIMUM_GROUP)
 
 
 def _group_number(word: str) -> int:
-    try:
-        number = int(word, 8) if word[0] == "0" and word.isdigit() else int(word, 0)
-    except ValueError as error:
-        raise failure(EINVAL) from error
-    if not 0 <= number <= MAXIMUM_GROUP:
+    hexadecimal = word[:2] in ("0x", "0X")
+    digits = word[2:] if hexadecimal else word
+    base = 16 if hexadecimal else 8 if word[0] == "0" else 10
+    # int() alone would also take signs, underscores, and prefixes of its own.
+    if not digits or not set(digits.lower()) <= set("0123456789abcdef"[:base]):
+        raise failure(EINVAL)
+    number = int(digits, base)
+    if number > MAXIMUM_GROUP:
         raise failure(EINVAL)
     return number
 

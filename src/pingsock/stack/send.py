@@ -117,7 +117,8 @@ def _check_may_leave(endpoint: Endpoint) -> None:
 
 
 def _stamp_key(endpoint: Endpoint, settings: SendSettings) -> int:
-    return endpoint.stack.expect_stamp(endpoint, settings.stamp_number) if settings.stamp_flags else 0
+    flags = settings.stamp_flags
+    return endpoint.stack.expect_stamp(endpoint, settings.stamp_number, flags) if flags else 0
 
 
 # IPv4

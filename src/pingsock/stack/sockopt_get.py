@@ -160,7 +160,7 @@ GETTERS: dict[tuple[int, int], Getter] = {
     (SOL_IP, linux.IP_RECVERR): _option("receive_errors"),
     (SOL_IP, linux.IP_TRANSPARENT): _option("transparent"),
     (SOL_IP, linux.IP_MTU): _path_mtu,
-    (SOL_IP, linux.IP_PROTOCOL): lambda endpoint: PROTOCOLS[endpoint.family],
+    (SOL_IP, linux.IP_PROTOCOL): lambda endpoint: endpoint.ident,
     (SOL_IP, linux.IP_MULTICAST_IF): lambda endpoint: endpoint.options.multicast_source,
     (SOL_IP, linux.IP_UNICAST_IF): _network_order("unicast_interface"),
     (SOL_IPV6, linux.IPV6_RECVERR): _option("receive_errors6"),

@@ -63,6 +63,8 @@ def set_option(endpoint: Endpoint, level: int, option: int, value: bytes) -> Non
     """Set one option from the bytes the caller passed."""
     if level == SOL_IPV6 and endpoint.family != AF_INET6:
         raise failure(ENOPROTOOPT)
+    if level == SOL_SOCKET and option != linux.SO_BINDTODEVICE and len(value) < 4:
+        raise failure(EINVAL)
     setter = SETTERS.get((level, option))
     if setter is not None:
         setter(endpoint, value)
@@ -154,11 +156,15 @@ def _timestamp_setter(option: int) -> Setter:
 
 
 def check_timestamping(flags: int) -> None:
-    """EINVAL for unknown flags, and for statistics without OPT_TSONLY."""
+    """EINVAL for unknown flags, and for those that need another one or TCP; EOPNOTSUPP for a hardware clock."""
     if flags & ~TIMESTAMPING_FLAGS:
+        raise failure(EINVAL)
+    if flags & linux.SOF_TIMESTAMPING_OPT_ID_TCP and not flags & linux.SOF_TIMESTAMPING_OPT_ID:
         raise failure(EINVAL)
     if flags & linux.SOF_TIMESTAMPING_OPT_STATS and not flags & linux.SOF_TIMESTAMPING_OPT_TSONLY:
         raise failure(EINVAL)
+    if flags & linux.SOF_TIMESTAMPING_BIND_PHC:
+        raise failure(EOPNOTSUPP)
 
 
 def _timestamping_setter(option: int) -> Setter:
@@ -179,10 +185,8 @@ def _set_bound_device(endpoint: Endpoint, value: bytes) -> None:
 
 
 def _set_bound_index(endpoint: Endpoint, value: bytes) -> None:
-    index = integer(SOL_SOCKET, value)
-    if index > 0:
-        endpoint.stack.network.interface_name(index)
-    bind_to_interface(endpoint, index)
+    # The kernel does not ask whether there is such an interface.
+    bind_to_interface(endpoint, integer(SOL_SOCKET, value))
 
 
 def bind_to_interface(endpoint: Endpoint, index: int) -> None:

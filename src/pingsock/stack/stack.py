@@ -59,7 +59,7 @@ class Stack:
         self.idents = IdentTable(random(65536), random(64), self.policy.owner_exclusive_idents)
         self.on_idents_changed: Callable[[KeysView[int]], None] | None = None
         """Told all idents in use when they change, so that a link can filter."""
-        self._awaited: dict[int, tuple[Endpoint, int]] = {}
+        self._awaited: dict[int, tuple[Endpoint, int, bool]] = {}
         self._next_stamp_key = 0
         self._next_number = 1
 
@@ -104,23 +104,29 @@ class Stack:
 
     # Transmit time stamps
 
-    def expect_stamp(self, endpoint: Endpoint, number: int | None) -> int:
-        """A key for the stamp of a packet about to be sent; `number` is what its entry will say (None: the next)."""
+    def expect_stamp(self, endpoint: Endpoint, number: int | None, flags: int) -> int:
+        """A key for the stamps of a packet about to be sent, 0 if `flags` ask for none that software takes.
+
+        `number` is what their entries will say (None: the next).
+        """
         if number is None:
             number = endpoint.stamp_number
             endpoint.stamp_number = number + 1 & 0xFFFFFFFF
+        if not flags & (linux.SOF_TIMESTAMPING_TX_SOFTWARE | linux.SOF_TIMESTAMPING_TX_SCHED):
+            return 0
         self._next_stamp_key += 1
         if len(self._awaited) >= MAXIMUM_AWAITED_STAMPS:
             del self._awaited[next(iter(self._awaited))]
-        self._awaited[self._next_stamp_key] = (endpoint, number)
+        self._awaited[self._next_stamp_key] = (endpoint, number, bool(flags & linux.SOF_TIMESTAMPING_TX_SOFTWARE))
         return self._next_stamp_key
 
     def transmitted(self, stamp_key: int, stamp: int, scheduled: bool, packet: bytes) -> None:
         """See `Receiver.transmitted`: an entry of the error queue, without a pending error."""
-        awaited = self._awaited.get(stamp_key) if scheduled else self._awaited.pop(stamp_key, None)
-        if awaited is None or awaited[0].closed:
+        endpoint, number, until_sent = self._awaited.get(stamp_key, (None, 0, False))
+        if not (scheduled and until_sent):
+            self._awaited.pop(stamp_key, None)
+        if endpoint is None or endpoint.closed:
             return
-        endpoint, number = awaited
         flags = endpoint.options.timestamping
         entry = ErrorEntry(
             ENOMSG,
