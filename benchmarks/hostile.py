@@ -19,7 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "fuzz"))
 
 from harness import mutations
-from hostile import make_stack, read_some, repaired, reply, seeds
+from hostile_packets import make_stack, read_some, repaired, reply, seeds
 
 from pingsock.wire.linux import MSG_DONTWAIT
 

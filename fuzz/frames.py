@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness import fuzz
-from hostile import QuietHost
+from hostile_packets import QuietHost
 
 from pingsock.service import frames
 from pingsock.service.frames import Answer, Message, Request

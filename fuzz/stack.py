@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness import fuzz
-from hostile import make_stack, read_some, repaired, seeds
+from hostile_packets import make_stack, read_some, repaired, seeds
 
 STACK, ENDPOINTS = make_stack()
 

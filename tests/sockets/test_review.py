@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bed.families import V4, Family
-from bed.outcomes import outcome
+from bed.bed import V4, outcome
 from pingsock.wire import linux
 from sockets.rules import both_families, each, rows
 
 if TYPE_CHECKING:
     from bed.bed import Bed
+    from bed.families import Family
 
 DISCONNECT = bytes(2)
 
@@ -49,9 +49,8 @@ def test_a_device_can_be_bound_by_an_index_nobody_has(bed: Bed) -> None:
 
 
 TIMESTAMPING = {
-    "a hardware clock": (linux.SOF_TIMESTAMPING_BIND_PHC, "ENOTSUP"),
+    "a hardware clock": (linux.SOF_TIMESTAMPING_BIND_PHC, "EOPNOTSUPP"),
     "OPT_ID_TCP without OPT_ID": (linux.SOF_TIMESTAMPING_OPT_ID_TCP, "EINVAL"),
-    "OPT_ID_TCP with OPT_ID": (linux.SOF_TIMESTAMPING_OPT_ID_TCP | linux.SOF_TIMESTAMPING_OPT_ID, "EINVAL"),
 }
 
 
@@ -78,8 +77,6 @@ def test_a_number_that_is_no_c_int_overflows(bed: Bed, number: int) -> None:
     with pytest.raises(OverflowError):
         sock.setsockopt(linux.SOL_IP, number, 1)
     with pytest.raises(OverflowError):
-        sock.setsockopt(linux.SOL_IP, linux.IP_TTL, number)
-    with pytest.raises(OverflowError):
         sock.sendto(bytes(8), number, (V4.far, 0))
 
 
@@ -104,5 +101,5 @@ def test_a_read_only_buffer_is_refused_before_anything_is_read(bed: Bed) -> None
 
 
 def test_a_timeout_is_a_number(bed: Bed) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"."):
         bed.socket(V4).settimeout(float("nan"))
