@@ -135,7 +135,7 @@ def test_a_batch_that_meets_an_error_leaves_it_for_the_next_call(server: Embedde
         endpoint.set_pending_error(EBADF)
         return received
 
-    endpoint.recvmsg = take_and_fail  # type: ignore[method-assign]
+    endpoint.recvmsg = take_and_fail  # type: ignore[assignment, method-assign]
     request = Request(frames.RECEIVE, linux.MSG_DONTWAIT, 100, 0, frames.count_to_bytes(8))
     answer = frames.parse_answer_untrusted(connection.exchange(request.to_bytes()))
     assert (answer.result, endpoint.pending_error) == (1, EBADF)
