@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 
 import pytest
 
+from pingsock.link.raw import RawLink
+from pingsock.service.embedded import EmbeddedServer
 from pingsock.service.shared import connect_embedded
 from pingsock.sockets.choose import open_ping_socket
 from pingsock.sockets.served import ServedPingSocket
+from pingsock.stack.policy import Policy
 
 
 @pytest.fixture(autouse=True)
@@ -58,3 +62,13 @@ def test_a_forked_child_can_open_its_own() -> None:
             finally:
                 os._exit(status)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_a_pair_the_policy_allows_is_answered_by_the_kernel() -> None:
+    server = EmbeddedServer(RawLink.open(), Policy(pairs=frozenset({"timestamp"})))
+    with ServedPingSocket(socket.AF_INET, server.connect()) as sock:
+        sock.settimeout(10)
+        sock.sendto(bytes((13, 0, 0, 0, 0, 0, 0, 7)) + bytes(12), ("127.0.0.1", 0))
+        reply = sock.recv(100)
+    server.close()
+    assert (reply[0], reply[7], len(reply)) == (14, 7, 20)
