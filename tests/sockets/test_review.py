@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bed.bed import V4, outcome
+from bed.bed import V4, V6, outcome
 from pingsock.wire import linux
 from sockets.rules import both_families, each, rows
 
@@ -26,6 +26,14 @@ def test_an_address_given_to_bind_once_makes_disconnect_keep_later_ones(bed: Bed
     sock.connect(ip.name_of(ip.far_elsewhere, 9))
     sock.connect_sockaddr(DISCONNECT)
     assert sock.getsockname()[0] == ip.elsewhere
+
+
+def test_freely_bound_to_a_foreign_v6_address_send_uses_it(bed: Bed) -> None:
+    sock = bed.socket(V6)
+    sock.setsockopt(linux.SOL_IPV6, linux.IPV6_FREEBIND, 1)
+    sock.bind(("2001:db8:ff::9", 0))
+    sock.sendto(bytes((128, *bytes(7))), (V6.far, 0))
+    assert bed.one_sent().source == "2001:db8:ff::9"
 
 
 @both_families
@@ -78,6 +86,8 @@ def test_a_number_that_is_no_c_int_overflows(bed: Bed, number: int) -> None:
         sock.setsockopt(linux.SOL_IP, number, 1)
     with pytest.raises(OverflowError):
         sock.sendto(bytes(8), number, (V4.far, 0))
+    with pytest.raises(TypeError):
+        sock.setsockopt(linux.SOL_IP, linux.IP_TTL, number)
 
 
 def test_too_much_ancillary_data_finds_no_buffer(bed: Bed) -> None:

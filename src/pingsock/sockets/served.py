@@ -211,7 +211,7 @@ class ServedPingSocket:
         if value is None:
             content = bytes(size or 0)
         elif isinstance(value, int):
-            content = _packed(struct.Struct("=i"), value)
+            content = _c_int(value)
         else:
             content = bytes(value)[: frames.MAXIMUM_VALUE]
         if level == linux.SOL_SOCKET and option == linux.SO_ATTACH_FILTER:
@@ -397,11 +397,12 @@ MAXIMUM_ITEMS = 65535
 _ONE = frames.count_to_bytes(1)
 
 
-def _packed(layout: struct.Struct, *numbers: int) -> bytes:
+def _c_int(number: int) -> bytes:
     try:
-        return layout.pack(*numbers)
+        return struct.pack("=i", number)
     except struct.error as error:
-        raise OverflowError("signed integer is out of range") from error
+        # As the `socket` module, which then looks for a buffer.
+        raise TypeError(f"{number} is no C int, and no bytes-like object") from error
 
 
 def _frame(part: Request | Message) -> bytes:

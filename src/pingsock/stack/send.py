@@ -287,7 +287,7 @@ def _transmit6(endpoint: Endpoint, settings: SendSettings, route: Route, destina
         multicast_loop=bool(options.multicast_loop6),
         mark=settings.mark,
         priority=settings.priority,
-        transparent=bool(options.transparent6),
+        transparent=endpoint.may_use_foreign_source6(),
         stamp_flags=settings.stamp_flags,
         stamp_key=_stamp_key(endpoint, settings),
     )
