@@ -225,6 +225,3 @@ def apply(endpoint: Endpoint, settings: SendSettings, items: Iterable[Item], lev
         if reader is None:
             raise failure(EINVAL)
         reader(endpoint, settings, value)
-
-
-FAMILY_LEVELS = {linux.AF_INET: SOL_IP, linux.AF_INET6: SOL_IPV6}

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 NEVER = 2**63 - 1
 MILLISECOND = 1_000_000
+_SHORTEST_LAST_WAIT = 100_000_000
+"""A round trip is measured between the kernel's stamps, so it says nothing of how long a reply waits to be read."""
 _PAUSE = 10 * MILLISECOND
 """Between probes with interval 0 and no reply, and before sending is tried again on a full buffer."""
 _LONGEST_PAUSE = 500 * MILLISECOND
@@ -103,5 +105,5 @@ class Schedule:
 
     def _last_wait_ends(self, now: int, tally: Tally) -> int:
         if tally.received:
-            return now + max(2000 * tally.round_trips.maximum, self._interval)
+            return now + max(2000 * tally.round_trips.maximum, self._interval, _SHORTEST_LAST_WAIT)
         return now + self._linger if self._linger else NEVER
