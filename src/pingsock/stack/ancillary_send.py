@@ -9,7 +9,7 @@ from pingsock.stack.failure import failure
 from pingsock.stack.sockaddr import is_multicast, needs_scope
 from pingsock.stack.sockopt_set import CLASS_PRIORITY, EVERYBODYS_PRIORITY, checked_ip_options
 from pingsock.wire import linux
-from pingsock.wire.linux import AF_INET6, SOL_IP, SOL_IPV6, SOL_SOCKET
+from pingsock.wire.linux import AF_INET6, SOL_IP, SOL_SOCKET
 from pingsock.wire.transit import LOCAL
 
 TYPE_CHECKING = False
