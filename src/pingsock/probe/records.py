@@ -1,0 +1,147 @@
+"""What can become of a probe, and what else is heard: the records a prober yields.
+
+An `Outcome` says what became of one probe. Each probe has exactly one, and at most one more that revises it: a reply
+after an ICMP error, or a reply that comes late. The rest is told as it happens and decides nothing.
+
+No record is falsy, whatever it says.
+"""
+
+from __future__ import annotations
+
+from pingsock.probe.target import Target
+from pingsock.wire.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pingsock.probe.target import SocketAddress
+
+BETWEEN_KERNEL_STAMPS = "kernel"
+"""Round trip = the kernel's receive stamp minus its transmit stamp."""
+TO_KERNEL_STAMP = "receive"
+"""Round trip by our monotonic clock, less the time the reply waited for us, which the kernel's receive stamp tells."""
+BY_OUR_CLOCK = "clock"
+"""Round trip by our monotonic clock alone; the time until we were scheduled is in it."""
+
+
+class Record(Value):
+    """Something that was heard of a target or of one of its probes."""
+
+    target: Target
+    number: int
+    """Which of the target's probes, from 1; 0 if the record is about none."""
+    sequence: int
+    """Its 16-bit sequence number on the wire."""
+    sent: int
+    """When it was sent: nanoseconds since 1970, 0 if it was not."""
+
+
+class Outcome(Record):
+    """What became of one probe."""
+
+
+class Reply(Outcome):
+    """The echo reply to a probe, within its timeout."""
+
+    source: SocketAddress
+    """Who answered."""
+    message: bytes
+    """The whole ICMP message as received."""
+    hop_limit: int
+    """TTL or hop limit as it arrived, -1 if the socket did not tell."""
+    round_trip_ns: int
+    timed: str
+    """How the round trip was measured: BETWEEN_KERNEL_STAMPS, TO_KERNEL_STAMP or BY_OUR_CLOCK."""
+    other_source: bool = False
+    """It came from another address than the probe went to."""
+    truncated: bool = False
+    """It has fewer bytes than the probe."""
+    altered_at: int = -1
+    """Index in the payload of the first byte that is not what was sent, -1 if none."""
+    after_error: bool = False
+    """An ICMP error about the probe came first; the reply revises that outcome."""
+
+    @property
+    def round_trip(self) -> float:
+        """Seconds."""
+        return self.round_trip_ns / 1e9
+
+
+class Late(Reply):
+    """The first echo reply to a probe, after its timeout; revises the outcome that was told then."""
+
+
+class IcmpError(Outcome):
+    """An ICMP error about a probe, and who sent it."""
+
+    reporter: SocketAddress
+    type: int
+    code: int
+    info: int
+    """Path MTU in bytes, or the pointer of a parameter problem; for an IPv4 redirect the new gateway as a number."""
+
+
+class SendFailure(Outcome):
+    """A probe that this host refused to send; nothing left."""
+
+    errno: int
+    mtu: int = 0
+    """With EMSGSIZE the MTU that was exceeded, bytes of IP packet; 0 if unknown."""
+
+
+class Timeout(Outcome):
+    """Nothing was heard of a probe within its timeout."""
+
+    waited_ns: int
+
+
+class Overflow(Timeout):
+    """Nothing was heard, but the socket's receive buffer overflowed meanwhile: the reply may have been in it."""
+
+
+class Unmeasured(Timeout):
+    """Nothing was heard, but this process did not run for a good part of that time, or had to skip sending.
+
+    With `sent` 0, `skipped` probes were due and not sent.
+    """
+
+    skipped: int = 0
+
+
+class Duplicate(Reply):
+    """One more echo reply to a probe that had one."""
+
+
+class Note(Record):
+    """An ICMP message about a probe that is no failure, since the probe went on: redirect, source quench."""
+
+    reporter: SocketAddress
+    type: int
+    code: int
+    info: int
+
+
+class Stray(Value):
+    """An echo reply that answers none of our probes. Never counted for a target."""
+
+    sequence: int
+    source: SocketAddress
+    message: bytes
+    reason: str
+    """UNKNOWN_SEQUENCE, OTHER_SOURCE, OTHER_TOKEN or NO_ECHO_REPLY."""
+
+
+UNKNOWN_SEQUENCE = "sequence number of no probe"
+OTHER_SOURCE = "from another address than was probed"
+OTHER_TOKEN = "payload of another sender"
+NO_ECHO_REPLY = "no echo reply with code 0"
+
+
+class Summary(Value):
+    """All that became of one target."""
+
+    target: Target
+    statistics: Statistics
+
+
+if TYPE_CHECKING:
+    from pingsock.probe.statistics import Statistics
