@@ -25,13 +25,13 @@ SEEDS = [
     Request(frames.GETSOCKOPT, 1, 8, 4).to_bytes(),
     Request(frames.SHUTDOWN, 1).to_bytes(),
     Request(frames.POLL).to_bytes(),
-    Answer(frames.RECEIVE, 0, 1, frames.DRAINED, ECHO.to_bytes()).to_bytes(),
+    Answer(frames.RECEIVE, 0, 1, frames.NO_ROOM, ECHO.to_bytes()).to_bytes(),
 ]
 STACK = Stack(QuietHost(), lambda limit: limit // 2)  # type: ignore[arg-type]
 
 
 def target(frame: bytes) -> None:
-    session = Session(STACK, Credentials(), lambda: 1, lambda: None)
+    session = Session(STACK, Credentials(), lambda: 1, lambda: None, lambda: None)
     session.handle_untrusted(Request(frames.OPEN, 2, 2, 1).to_bytes())
     try:
         answer = session.handle_untrusted(frame)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,6 +16,9 @@ from pingsock.wire.errors import BadPacket
 from pingsock.wire.linux import MSG_DONTWAIT
 from stack.quiet import FAR, arriving, make_stack
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 OPEN_V4 = Request(frames.OPEN, 2, 2, 1)
 ECHO = Message(bytes((8, 0)) + bytes(14), address=pack_in(FAR))
 BROKEN = Message(bytes((9, 0)) + bytes(14), address=pack_in(FAR))
@@ -26,16 +30,27 @@ class Client:
     def __init__(self) -> None:
         self.stack, self.host = make_stack()
         self.ready = 0
-        self._session = Session(self.stack, Credentials(), lambda: 1, self._signal)
+        self.interrupt_at = ""
+        self._session = Session(self.stack, Credentials(), lambda: 1, self._signal, self._drain)
         self.close = self._session.close
 
     def _signal(self) -> None:
+        self._maybe_interrupt("before signal")
         self.ready += 1
+        self._maybe_interrupt("after signal")
+
+    def _drain(self) -> None:
+        self._maybe_interrupt("before drain")
+        self.ready = 0
+        self._maybe_interrupt("after drain")
+
+    def _maybe_interrupt(self, where: str) -> None:
+        if self.interrupt_at == where:
+            self.interrupt_at = ""
+            raise KeyboardInterrupt
 
     def ask(self, request: Request) -> Answer:
-        answer = frames.parse_answer_untrusted(self._session.handle_untrusted(request.to_bytes()))
-        self.ready -= bool(answer.flags & frames.DRAINED)
-        return answer
+        return frames.parse_answer_untrusted(self._session.handle_untrusted(request.to_bytes()))
 
     def receive(self, count: int) -> Answer:
         return self.ask(Request(frames.RECEIVE, MSG_DONTWAIT, 2048, 512, frames.count_to_bytes(count)))
@@ -90,6 +105,31 @@ def test_one_byte_of_readiness_is_there_exactly_while_something_waits(client: Cl
         client.receive(1)
         seen.append(client.ready)
     assert seen == [0, 1, 1, 1, 0]
+
+
+def ends_in_interrupt(client: Client, act: Callable[[], object], where: str) -> None:
+    client.interrupt_at = where
+    with pytest.raises(KeyboardInterrupt):
+        act()
+
+
+@pytest.mark.parametrize("where", ["before signal", "after signal"])
+def test_readiness_is_right_again_after_a_signal_that_was_interrupted(client: Client, where: str) -> None:
+    ends_in_interrupt(client, lambda: client.stack.deliver_untrusted(arriving(0, 77), 2, 1), where)
+    client.ask(Request(frames.POLL))
+    assert client.ready
+    client.receive(1)
+    assert not client.ready
+
+
+@pytest.mark.parametrize("where", ["before drain", "after drain"])
+def test_readiness_is_right_again_after_a_drain_that_was_interrupted(client: Client, where: str) -> None:
+    client.stack.deliver_untrusted(arriving(0, 77), 2, 1)
+    ends_in_interrupt(client, lambda: client.receive(1), where)
+    client.ask(Request(frames.POLL))
+    assert not client.ready
+    client.stack.deliver_untrusted(arriving(0, 77), 2, 1)
+    assert client.ready
 
 
 def test_a_closed_client_frees_its_ident(client: Client) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import threading
 from errno import EBADF
 from typing import TYPE_CHECKING
@@ -73,6 +74,25 @@ def test_closing_the_server_ends_a_recv() -> None:
     waiting = Waiting(sock)
     server.close()
     assert waiting.errno() == EBADF
+    sock.close()
+
+
+def test_an_interrupt_after_the_answer_leaves_no_byte_that_a_poll_would_see(
+    server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sock = opened(server)
+    sock.sendto(ECHO, HERE)
+    exchange = sock._connection.exchange
+
+    def interrupted(frame: bytes) -> bytes:
+        exchange(frame)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sock._connection, "exchange", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            sock.recv(100)
+    assert select.select([sock], [], [], 0)[0] == []
     sock.close()
 
 

@@ -27,8 +27,8 @@ A message, as many as a frame holds, one behind the other:
 
 Some facts about readiness: a program waits for a served socket with poll() on a descriptor of its own, so the
 descriptor must be readable exactly when data or an error waits. What this means here: beside its connection a client
-has a readiness channel. The server puts one byte in when the socket becomes readable; the answer that ends this state
-carries the flag DRAINED, and the client then takes one byte out. The counts match however calls and packets interleave.
+has a readiness channel, and only polls it. The server puts a byte in when the socket becomes readable, and takes it out
+itself, before it sends the answer that ends this state: a client that is interrupted anywhere leaves nothing undone.
 """
 
 from __future__ import annotations
@@ -53,10 +53,7 @@ OPEN, BIND, CONNECT, SEND, RECEIVE, GETSOCKNAME, GETPEERNAME, SETSOCKOPT, GETSOC
 OPERATIONS = frozenset(range(OPEN, POLL + 1))
 ANSWER = 0x80
 
-DRAINED = 0x01
-"""Flag of an answer: the socket is no longer readable; take one byte out of the readiness channel."""
-
-NO_ROOM = 0x02
+NO_ROOM = 0x01
 """Flag of an answer to SEND with EAGAIN: there is no room in a device's queue now; a blocking socket would wait."""
 
 NO_ADDRESS = 0xFFFF

@@ -33,15 +33,22 @@ class Session:
     """One connection, which is one socket."""
 
     def __init__(
-        self, stack: Stack, credentials: Credentials, realtime_ns: Callable[[], int], signal: Callable[[], None]
+        self,
+        stack: Stack,
+        credentials: Credentials,
+        realtime_ns: Callable[[], int],
+        signal: Callable[[], None],
+        drain: Callable[[], None],
     ) -> None:
-        """`signal` puts one byte into the client's readiness channel."""
+        """`signal` puts a byte into the client's readiness channel, `drain` takes out whatever is in it."""
         self._stack = stack
         self._credentials = credentials
         self._realtime_ns = realtime_ns
         self._signal = signal
+        self._drain = drain
         self._endpoint: Endpoint | None = None
-        self._signalled = False
+        self._signalled: bool | None = False
+        """None: an exception may have come between the channel and this note of it."""
 
     def handle_untrusted(self, frame: bytes) -> bytes:
         """Answer one request.
@@ -54,7 +61,8 @@ class Session:
             errno = 0
         except OSError as error:
             result, body, errno = -1, b"", error.errno or EINVAL
-        flags = self._take_drained() | self._no_room(request, errno)
+        self._settle()
+        flags = self._no_room(request, errno)
         return Answer(request.operation, errno, result, flags, body).to_bytes()
 
     def close(self) -> None:
@@ -62,6 +70,7 @@ class Session:
         if self._endpoint is not None:
             self._endpoint.close()
             self._endpoint = None
+            self._signalled = False
 
     @property
     def _socket(self) -> Endpoint:
@@ -74,16 +83,12 @@ class Session:
     def _is_readable(self) -> bool:
         return self._endpoint is not None and bool(self._endpoint.poll() & READABLE)
 
-    def _refresh(self) -> None:
-        if not self._signalled and self._is_readable():
-            self._signalled = True
-            self._signal()
-
-    def _take_drained(self) -> int:
-        if self._signalled and not self._is_readable():
-            self._signalled = False
-            return frames.DRAINED
-        return 0
+    def _settle(self) -> None:
+        readable = self._is_readable()
+        if readable is not self._signalled:
+            self._signalled = None
+            (self._signal if readable else self._drain)()
+            self._signalled = readable
 
     def _no_room(self, request: Request, errno: int) -> int:
         """EAGAIN of a send means that no ident is free, or that no room is; only IPv4 waits for room."""
@@ -97,7 +102,7 @@ class Session:
         if self._endpoint is not None:
             raise failure(EISCONN)
         self._endpoint = self._stack.socket(request.first, request.second, request.third, self._credentials)
-        self._endpoint.watcher = self._refresh
+        self._endpoint.watcher = self._settle
         return self._endpoint.number, b""
 
     def _bind(self, request: Request) -> Result:

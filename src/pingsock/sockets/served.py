@@ -2,8 +2,8 @@
 
 Some facts about waiting for a served socket
 --------------------------------------------
-* Its queues are the server's. What a program may wait for is the readiness channel: one byte is in it exactly while
-  data or an error waits (see `pingsock.service.frames`).
+* Its queues are the server's. What a program may wait for is the readiness channel: a byte is in it exactly while
+  data or an error waits, and the server keeps it so (see `pingsock.service.frames`).
 * So `fileno()` polls readable for data and for errors alike; only a kernel's own socket can poll POLLERR. What
   poll(2) would say is told by `poll_events()`.
 
@@ -136,10 +136,7 @@ class ServedPingSocket:
     def _exchange(self, request: Request) -> frames.Answer:
         if self._closed:
             raise OSError(EBADF, os.strerror(EBADF))
-        answer = frames.parse_answer_untrusted(self._connection.exchange(_frame(request)))
-        if answer.flags & frames.DRAINED:
-            self._connection.readiness.recv(1)
-        return answer
+        return frames.parse_answer_untrusted(self._connection.exchange(_frame(request)))
 
     def _wait_readable(self, deadline: float | None) -> bool:
         """Wait until the descriptor is readable; False once the deadline, monotonic seconds, has passed."""
