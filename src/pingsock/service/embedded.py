@@ -3,6 +3,9 @@
 Calls on a socket run in the caller's thread, under the server's lock, as they would in a kernel; the thread only waits
 for packets and timers. After a fork the child has no such thread: sockets must be opened after forking. What it
 inherited fails with EBADF, and closing it gives up the child's descriptors only; the parent's sockets notice nothing.
+
+A link that fails, or code of ours, ends the server: it gives everything up, blocked calls wake, and every call on its
+sockets fails with EIO, which names the cause. A socket that could wait for ever would be worse.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import socket
 import threading
 import time
 from collections import deque
-from errno import EBADF
+from errno import EBADF, EIO
 
 from pingsock.service.session import Session
 from pingsock.stack.failure import failure
@@ -48,7 +51,10 @@ if TYPE_CHECKING:
             """Take what is ready at a descriptor and deliver it."""
 
         def next_event(self) -> float | None:
-            """Monotonic seconds at which `run` wants to be called."""
+            """Monotonic seconds at which `run` wants to be called.
+
+            If that comes nearer by itself, not in a call of the server's, one of the descriptors must say so.
+            """
 
         def run(self, now: float) -> None:
             """Do what is due."""
@@ -78,27 +84,43 @@ class EmbeddedServer:
         """Takes the link over and closes it in the end.
 
         A link that delivers from other threads (a `HostLink` on a memory cable) takes `lock` itself; give it here too.
-        ValueError if the policy names an unknown message pair.
+        ValueError if the policy names an unknown message pair; the link is closed then too.
         """
         self.lock = lock or threading.RLock()
-        self.stack = Stack(link, random_below, policy)
+        self.failure: Exception | None = None
+        """Why the server stopped by itself."""
         self._link = link
-        link.attach(self.stack)
-        self.stack.on_idents_changed = link.update_idents
-        link.update_idents(self.stack.idents.idents())
-        link.want_types(self.stack.pairs.replies)
-        self._filenos = link.filenos()
+        self._filenos: list[int] = []
         self._arrivals = select.poll()
-        for fileno in self._filenos:
-            self._arrivals.register(fileno, select.POLLIN)
-        self._wake_reader, self._wake_writer = socket.socketpair()
-        self._wake_writer.setblocking(False)
+        self._waits_until: float | None = None
         self._stopping = False
         self._process = os.getpid()
         self._connections: set[EmbeddedConnection] = set()
         self._abandoned: deque[EmbeddedConnection] = deque()
         self._thread = threading.Thread(target=self._run, name="pingsock-embedded", daemon=True)
-        self._thread.start()
+        try:
+            self.stack = Stack(link, random_below, policy)
+            self._attach()
+            self._wake_reader, self._wake_writer = socket.socketpair()
+        except BaseException:
+            link.close()
+            raise
+        self._wake_writer.setblocking(False)
+        try:
+            self._thread.start()
+        except BaseException:
+            self._close_descriptors()
+            raise
+
+    def _attach(self) -> None:
+        link = self._link
+        link.attach(self.stack)
+        self.stack.on_idents_changed = link.update_idents
+        link.update_idents(self.stack.idents.idents())
+        link.want_types(self.stack.pairs.replies)
+        self._filenos = link.filenos()
+        for fileno in self._filenos:
+            self._arrivals.register(fileno, select.POLLIN)
 
     def connect(self, credentials: Credentials | None = None) -> EmbeddedConnection:
         """A connection for one socket, on behalf of `credentials` (this process unless given)."""
@@ -145,10 +167,17 @@ class EmbeddedServer:
         self._wake()
         if threading.current_thread() is not self._thread:
             self._thread.join()
+        self._give_up()
+
+    def _give_up(self) -> None:
+        self._stopping = True
+        # The link need not follow what is about to end, and one that has failed could not.
+        self.stack.on_idents_changed = None
         for connection in tuple(self._connections):
             connection.end()
         with self.lock:
             self._close_descriptors()
+        self._close_abandoned()
 
     def _close_descriptors(self) -> None:
         self._filenos = []
@@ -158,7 +187,9 @@ class EmbeddedServer:
 
     def abandon(self, connection: EmbeddedConnection) -> None:
         """Close a connection soon, in the thread: a finalizer may run anywhere, and must not take a lock."""
-        if not self._stopping:
+        if self._stopping:
+            connection.readiness.close()
+        else:
             self._abandoned.append(connection)
             self._wake()
 
@@ -171,10 +202,25 @@ class EmbeddedServer:
 
         In a kernel a call sees everything that arrived before it. Here the thread may be waiting for Python's
         interpreter lock, for as long as 5 ms, while its packets wait in the raw sockets.
+
+        OSError EIO if the server has failed, or does now.
         """
-        if self._filenos:
-            for fileno, _events in self._arrivals.poll(0):
-                self._link.receive(fileno)
+        if self._filenos and self.failure is None:
+            try:
+                for fileno, _events in self._arrivals.poll(0):
+                    self._link.receive(fileno)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is not the caller's
+                self.failure = error
+                self._wake()
+        if self.failure is not None:
+            raise _stopped(self.failure) from self.failure
+
+    def heed_timers(self) -> None:
+        """Let the thread wake earlier if the link's timer has come nearer; the caller holds the lock."""
+        event = self._link.next_event()
+        if event is not None and (self._waits_until is None or event < self._waits_until):
+            self._waits_until = event
+            self._wake()
 
     def _wake(self) -> None:
         try:
@@ -183,11 +229,19 @@ class EmbeddedServer:
             pass  # full: the thread will wake anyway; closed: it has ended
 
     def _run(self) -> None:
+        try:
+            self._serve()
+        except Exception as error:  # noqa: BLE001 - every call on a socket says what it was
+            self.failure = error
+        if self.failure is not None:
+            self._give_up()
+
+    def _serve(self) -> None:
         poller = select.poll()
         poller.register(self._wake_reader, select.POLLIN)
         for fileno in self._filenos:
             poller.register(fileno, select.POLLIN)
-        while not self._stopping:
+        while not self._stopping and self.failure is None:
             for fileno, _events in poller.poll(self._milliseconds_to_wait()):
                 if fileno in self._filenos:
                     with self.lock:
@@ -200,8 +254,13 @@ class EmbeddedServer:
 
     def _milliseconds_to_wait(self) -> float | None:
         with self.lock:
-            event = self._link.next_event()
+            event = self._waits_until = self._link.next_event()
         return None if event is None else max(0.0, (event - time.monotonic()) * 1000)
+
+
+def _stopped(failure: Exception) -> OSError:
+    cause = f"{type(failure).__name__}: {failure}"
+    return OSError(EIO, f"the server of this ping socket has stopped ({cause}); close the socket and open another")
 
 
 class EmbeddedConnection:
@@ -226,12 +285,17 @@ class EmbeddedConnection:
             pass  # an exception came before the byte did
 
     def exchange(self, frame: bytes) -> bytes:
-        """One request, one answer. EBADF in a process that forked after the socket was opened."""
+        """One request, one answer.
+
+        EBADF in a process that forked after the socket was opened; EIO once the server has failed.
+        """
         if self._server.is_inherited:
             raise failure(EBADF)
         with self._server.lock:
             self._server.take_arrivals()
-            return self._session.handle_untrusted(frame)
+            answer = self._session.handle_untrusted(frame)
+            self._server.heed_timers()
+            return answer
 
     def close(self) -> None:
         """End the socket. Idempotent."""

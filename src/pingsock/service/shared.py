@@ -21,9 +21,17 @@ _shared = _Shared()
 def connect_embedded() -> SharedConnection:
     """A connection to this process's own server. OSError EPERM without CAP_NET_RAW."""
     with _shared.lock:
-        if _shared.server is None:
-            _shared.server = EmbeddedServer(RawLink.open())
-        connection = SharedConnection(_shared.server)
+        server = _shared.server
+        if server is None or server.failure is not None:
+            server = EmbeddedServer(RawLink.open())
+        try:
+            connection = SharedConnection(server)
+        except OSError:
+            if server is not _shared.server:
+                server.close()
+            raise
+        if server is not _shared.server:
+            _shared.server, _shared.connections = server, 0
         _shared.connections += 1
         return connection
 
