@@ -105,6 +105,10 @@ def integer(level: int, value: bytes) -> int:
 # SOL_SOCKET
 
 
+def _set_reuse_address(endpoint: Endpoint, value: bytes) -> None:
+    endpoint.stack.idents.set_sharing(endpoint, integer(SOL_SOCKET, value) != 0)
+
+
 def _set_debug(endpoint: Endpoint, value: bytes) -> None:
     if integer(SOL_SOCKET, value) and not endpoint.credentials.capable:
         raise failure(EACCES)
@@ -424,6 +428,7 @@ def _extension_header_setter(option: int, privileged: bool) -> Setter:
 
 
 SETTERS: dict[tuple[int, int], Setter] = {
+    (SOL_SOCKET, linux.SO_REUSEADDR): _set_reuse_address,
     (SOL_SOCKET, linux.SO_DEBUG): _set_debug,
     (SOL_SOCKET, linux.SO_RCVBUF): _buffer_setter("receive_buffer", "core.rmem_max", MINIMUM_RECEIVE_BUFFER, False),
     (SOL_SOCKET, linux.SO_SNDBUF): _buffer_setter("send_buffer", "core.wmem_max", MINIMUM_SEND_BUFFER, False),

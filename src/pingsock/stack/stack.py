@@ -55,8 +55,8 @@ class Stack:
         ValueError if the policy names an unknown message pair.
         """
         self.network = network
+        self.idents = IdentTable(random(65536), random(64))
         self.apply_policy(policy or Policy())
-        self.idents = IdentTable(random(65536), random(64), self.policy.owner_exclusive_idents)
         self.on_idents_changed: Callable[[KeysView[int]], None] | None = None
         """Told all idents in use when they change, so that a link can filter."""
         self._awaited: dict[int, tuple[Endpoint, int, bool]] = {}
@@ -66,10 +66,11 @@ class Stack:
     def apply_policy(self, policy: Policy) -> None:
         """Let another policy rule from now on. ValueError if it names an unknown message pair.
 
-        As in the kernel a changed group range does not touch sockets that are open.
+        As in the kernel a changed group range does not touch sockets that are open; nor does any other change.
         """
         self.pairs = PairTable(policy.pairs)
         self.policy = policy
+        self.idents.owner_exclusive = policy.owner_exclusive_idents
 
     def socket(self, family: int, kind: int, protocol: int, credentials: Credentials) -> Endpoint:
         """A new socket, as socket(2) makes one from these arguments.
