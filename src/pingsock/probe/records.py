@@ -1,19 +1,19 @@
 """What can become of a probe, and what else is heard: the records a prober yields.
 
-An `Outcome` says what became of one probe. Each probe has exactly one, and at most one more that revises it: a reply
-after an ICMP error, or a reply that comes late. The rest is told as it happens and decides nothing.
+An `Outcome` says what became of one probe. Each probe has one, and another for each time that something is heard which
+tells more (`pingsock.probe.outcome` has the rule); its `revises` names the kind of outcome it takes the place of. The
+rest is told as it happens and decides nothing.
 
 No record is falsy, whatever it says.
 """
 
 from __future__ import annotations
 
-from pingsock.probe.target import Target
 from pingsock.wire.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pingsock.probe.target import SocketAddress
+    from pingsock.probe.target import SocketAddress, Target
 
 BETWEEN_KERNEL_STAMPS = "kernel"
 """Round trip = the kernel's receive stamp minus its transmit stamp."""
@@ -21,6 +21,10 @@ TO_KERNEL_STAMP = "receive"
 """Round trip by our monotonic clock, less the time the reply waited for us, which the kernel's receive stamp tells."""
 BY_OUR_CLOCK = "clock"
 """Round trip by our monotonic clock alone; the time until we were scheduled is in it."""
+
+
+TIMEOUT, ICMP_ERROR = "timeout", "icmp_error"
+"""What an outcome may revise. A Timeout includes Overflow and Unmeasured."""
 
 
 class Record(Value):
@@ -39,8 +43,8 @@ class Outcome(Record):
     """What became of one probe."""
 
 
-class Reply(Outcome):
-    """The echo reply to a probe, within its timeout."""
+class EchoReply(Record):
+    """A genuine echo reply to a probe: Reply, Late or Duplicate."""
 
     source: SocketAddress
     """Who answered."""
@@ -57,8 +61,8 @@ class Reply(Outcome):
     """It has fewer bytes than the probe."""
     altered_at: int = -1
     """Index in the payload of the first byte that is not what was sent, -1 if none."""
-    after_error: bool = False
-    """An ICMP error about the probe came first; the reply revises that outcome."""
+    revises: str = ""
+    """The outcome told before, which this takes the place of: TIMEOUT or ICMP_ERROR; "" if there was none."""
 
     @property
     def round_trip(self) -> float:
@@ -66,18 +70,29 @@ class Reply(Outcome):
         return self.round_trip_ns / 1e9
 
 
-class Late(Reply):
-    """The first echo reply to a probe, after its timeout; revises the outcome that was told then."""
+class Reply(EchoReply, Outcome):
+    """The first echo reply to a probe, within its timeout."""
 
 
-class IcmpError(Outcome):
-    """An ICMP error about a probe, and who sent it."""
+class Late(EchoReply, Outcome):
+    """The first echo reply to a probe, if it arrived after the timeout."""
+
+
+class IcmpReport(Record):
+    """An ICMP message about a probe, and who sent it: IcmpError or Note."""
 
     reporter: SocketAddress
     type: int
     code: int
     info: int
     """Path MTU in bytes, or the pointer of a parameter problem; for an IPv4 redirect the new gateway as a number."""
+
+
+class IcmpError(IcmpReport, Outcome):
+    """An ICMP error about a probe."""
+
+    revises: str = ""
+    """TIMEOUT if that was told before, else ""."""
 
 
 class SendFailure(Outcome):
@@ -99,25 +114,21 @@ class Overflow(Timeout):
 
 
 class Unmeasured(Timeout):
-    """Nothing was heard, but this process did not run for a good part of that time, or had to skip sending.
-
-    With `sent` 0, `skipped` probes were due and not sent.
-    """
-
-    skipped: int = 0
+    """Nothing was heard, but this process did not run for half of that time or more."""
 
 
-class Duplicate(Reply):
+class Skipped(Record):
+    """Probes that were due and not sent, because this process did not run, or there was no room for them."""
+
+    count: int
+
+
+class Duplicate(EchoReply):
     """One more echo reply to a probe that had one."""
 
 
-class Note(Record):
-    """An ICMP message about a probe that is no failure, since the probe went on: redirect, source quench."""
-
-    reporter: SocketAddress
-    type: int
-    code: int
-    info: int
+class Note(IcmpReport):
+    """An ICMP message that decides nothing: redirect, source quench, or an error about a probe that has its outcome."""
 
 
 class Stray(Value):

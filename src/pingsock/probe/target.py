@@ -32,6 +32,8 @@ class ProbeOptions(Value):
     """What the payload is filled with behind the token, again and again; b"" counts 0, 1, 2 ..."""
     dont_fragment: bool = False
     """What exceeds the path MTU is refused or dropped, never fragmented."""
+    broadcast: bool = False
+    """The address may be a broadcast address, which is refused otherwise (EACCES)."""
 
 
 DEFAULT_OPTIONS = ProbeOptions()

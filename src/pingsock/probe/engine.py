@@ -1,0 +1,300 @@
+"""The prober's engine: what to send next, when to be called again, and what became of it all. It never does I/O.
+
+Theory of operation
+-------------------
+
+A *course* is a target with its plan. Courses wait in an agenda by the time their next probe is due; further ones are
+pulled from a stream as there is room, so a million targets need no more memory than those under way.
+
+A *lane* is one socket, with the ledger of its probes. It takes a probe if its next sequence number is free and its
+receive buffer has room for one more reply. If no lane does, `wanted` names the socket settings another one is needed
+for, and the driver opens it; if there can be no more, sending waits until replies and timeouts make room.
+
+A driver calls, again and again:
+
+    departure(now) ... sent() or refused()     while there is something to send
+    heard(lane, record)                        for all that a lane's ledger made of what arrived
+    dropped(lane, total, now)                  when it looked at the socket's drop counter
+    advance(now)                               after everything that had arrived was read
+    take()                                     what happened, with the course it happened to
+    wakes_at()                                 when to call again if nothing arrives
+
+All times are monotonic nanoseconds. What the engine was not called for is known to it: silence in such a stretch is
+`Unmeasured`, and probes that were due then are `Skipped`.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import deque
+
+from pingsock.probe.absence import Absences
+from pingsock.probe.clock import MILLISECOND
+from pingsock.probe.course import Course
+from pingsock.probe.records import Outcome, SendFailure, Skipped, Stray, Summary
+from pingsock.probe.schedule import NEVER, Agenda, Pace, skipped_intervals
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pingsock.probe.flow import SocketSettings
+    from pingsock.probe.ledger import Ledger
+    from pingsock.probe.records import Record
+
+    Departure = tuple["Lane", Course, int]
+    Happening = tuple[Course | None, Record | Stray | Summary]
+
+MOST_LANES = 64
+"""Sockets an engine asks for: four million probes under way."""
+NO_ROOM = (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM)
+"""A full queue or a full neighbour table: nothing was sent, and nothing is known of the target."""
+_PAUSE = 10 * MILLISECOND
+"""Until a probe there was no room for is tried again."""
+
+
+class Lane:
+    """One socket as the engine sees it."""
+
+    def __init__(self, settings: SocketSettings, ledger: Ledger, room: int, usable_from: int) -> None:
+        self.settings = settings
+        self.ledger = ledger
+        self.room = room
+        """Probes that may wait for their replies at once."""
+        self.usable_from = usable_from
+        self.drops = 0
+        """What the socket has dropped so far."""
+        self.dropped_at = 0
+        """When it was last seen to have dropped more."""
+
+    def takes(self, now: int) -> bool:
+        """Whether one more probe may be sent now."""
+        ledger = self.ledger
+        return ledger.waiting < self.room and self.usable_from <= now and ledger.next_sequence(now) >= 0
+
+    def takes_again_at(self, now: int) -> int:
+        """When it may take a probe, as far as time alone decides."""
+        if self.ledger.waiting >= self.room:
+            return NEVER
+        return max(self.usable_from, self.ledger.free_from(), now)
+
+
+class Engine:
+    """Sends the probes of any number of courses over any number of lanes."""
+
+    def __init__(self, *, rate: float = 0.0, summaries: bool = True, most_lanes: int = MOST_LANES) -> None:
+        self.wanted: SocketSettings | None = None
+        """The settings of a socket that would be of use; the driver calls `add_lane` or `refuse_lane`."""
+        self.lanes: list[Lane] = []
+        self.active = 0
+        """Courses that are not over, those still in the stream not counted."""
+        self._pace = Pace(rate)
+        self._agenda = Agenda()
+        self._stream: Iterator[Course] | None = None
+        self._summaries = summaries
+        self._most_lanes = most_lanes
+        self._by_settings: dict[SocketSettings, list[Lane]] = {}
+        self._refused: dict[SocketSettings, int] = {}
+        self._absences = Absences()
+        self._happened: deque[Happening] = deque()
+        self._blocked_until = 0
+
+    # Courses
+
+    def add(self, course: Course, due: int) -> None:
+        """Begin a course with its first probe at `due`."""
+        course.due = due
+        self.active += 1
+        self._agenda.enter(due, course)
+
+    def feed(self, courses: Iterator[Course]) -> None:
+        """Begin these courses one by one, as there is time and room for each."""
+        self._stream = courses
+
+    def remove(self, course: Course) -> None:
+        """End a course now. What is heard of its probes from now on is nobody's business."""
+        course.removed = True
+        if not course.ended:
+            self._end(course)
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is anything left to do."""
+        return bool(self.active) or self._stream is not None
+
+    # Lanes
+
+    def add_lane(self, settings: SocketSettings, ledger: Ledger, room: int, usable_from: int) -> Lane:
+        """A socket with these settings is there."""
+        lane = Lane(settings, ledger, room, usable_from)
+        self.lanes.append(lane)
+        self._by_settings.setdefault(settings, []).append(lane)
+        self.wanted = None
+        return lane
+
+    def refuse_lane(self, settings: SocketSettings, number: int) -> None:
+        """No (further) socket with these settings can be opened, with that errno.
+
+        If there is none yet, the probes that need one fail with it.
+        """
+        self._refused[settings] = number
+        self.wanted = None
+
+    def _lane_for(self, course: Course, now: int) -> Lane | None:
+        lanes = self._by_settings.get(course.settings, [])
+        for lane in lanes:
+            if lane.takes(now):
+                return lane
+        warming = any(lane.usable_from > now for lane in lanes)
+        if not warming and course.settings not in self._refused and len(self.lanes) < self._most_lanes:
+            self.wanted = course.settings
+        self._blocked_until = min((lane.takes_again_at(now) for lane in lanes), default=NEVER)
+        return None
+
+    # Sending
+
+    def departure(self, now: int) -> Departure | None:
+        """The next probe to send: lane, course and sequence number. None if nothing is due, or there is no room.
+
+        `sent` or `refused` must follow.
+        """
+        self._blocked_until = 0
+        while self.wanted is None and self._pace.free_at() <= now and self._comes_up(now):
+            course = self._agenda.first()
+            lane = self._lane_for(course, now)
+            if lane is not None:
+                self._agenda.take()
+                self._skip_missed(course, now)
+                return lane, course, lane.ledger.next_sequence(now)
+            if not self._is_hopeless(course):
+                return None
+            self._agenda.take()
+            self._fail(course, self._refused[course.settings], 0, now)
+        return None
+
+    def _comes_up(self, now: int) -> bool:
+        """See that what is due now, if anything is, comes first in the agenda."""
+        while self._agenda.due_at() <= now:
+            if not self._agenda.first().ended:
+                return True
+            self._agenda.take()
+        return self._pull(now)
+
+    def _pull(self, now: int) -> bool:
+        if self._stream is None:
+            return False
+        course = next(self._stream, None)
+        if course is None:
+            self._stream = None
+            return False
+        self.add(course, now)
+        return True
+
+    def _is_hopeless(self, course: Course) -> bool:
+        return course.settings in self._refused and course.settings not in self._by_settings
+
+    def _skip_missed(self, course: Course, now: int) -> None:
+        repeats = course.number and not course.all_sent
+        missed = skipped_intervals(course.due, now, course.plan.interval_ns) if repeats else 0
+        if missed:
+            course.due += missed * course.plan.interval_ns
+            self._tell(course, Skipped(course.target, 0, 0, 0, missed))
+
+    def sent(self, departure: Departure, now: int) -> None:
+        """The probe was given to the kernel, just after `now`."""
+        lane, course, sequence = departure
+        plan = course.plan
+        self._count(course, now)
+        course.statistics.note_sent()
+        lane.ledger.sent(sequence, course, course.number, now, plan.timeout_ns, plan.late_window_ns)
+        course.undecided += 1
+
+    def refused(self, departure: Departure, number: int, mtu: int, now: int) -> None:
+        """The kernel refused the probe with this errno. Where it only has no room, the probe is tried again."""
+        course = departure[1]
+        if number in NO_ROOM and now - (course.postponed_since or now) < course.plan.timeout_ns:
+            course.postponed_since = course.postponed_since or now
+            self._agenda.enter(now + _PAUSE, course)
+            return
+        self._fail(course, number, mtu, now)
+
+    def _fail(self, course: Course, number: int, mtu: int, now: int) -> None:
+        self._count(course, now)
+        self._tell(course, SendFailure(course.target, course.number, 0, 0, number, mtu))
+        self._perhaps_end(course)
+
+    def _count(self, course: Course, now: int) -> None:
+        course.number += 1
+        course.postponed_since = 0
+        self._pace.spend(now)
+        if not course.all_sent:
+            course.due += course.plan.interval_ns
+            self._agenda.enter(course.due, course)
+
+    # Hearing
+
+    def heard(self, lane: Lane, record: Record | Stray) -> None:
+        """The lane's ledger made this of something that arrived, or did not."""
+        if isinstance(record, Stray):
+            self._happened.append((None, record))
+            return
+        course = lane.ledger.flows[record.sequence]
+        if not isinstance(course, Course) or course.removed:
+            return
+        self._tell(course, record)
+        if isinstance(record, Outcome) and not getattr(record, "revises", ""):
+            self._decided(course)
+
+    def dropped(self, lane: Lane, total: int, now: int) -> None:
+        """The socket has dropped so many packets since it was opened."""
+        if total > lane.drops:
+            lane.drops, lane.dropped_at = total, now
+
+    def advance(self, now: int) -> None:
+        """Decide what has waited long enough. Everything that arrived before `now` must have been read."""
+        self._absences.called(now)
+        for lane in self.lanes:
+            for sequence in lane.ledger.silent(now):
+                sent_at = lane.ledger.sent_at[sequence]
+                absent = self._absences.within(sent_at, lane.ledger.deadlines[sequence])
+                record = lane.ledger.silence(sequence, dropped=lane.dropped_at > sent_at, absent=absent)
+                self.heard(lane, record)
+
+    def _decided(self, course: Course) -> None:
+        course.undecided -= 1
+        self._perhaps_end(course)
+
+    def _perhaps_end(self, course: Course) -> None:
+        if course.ended:
+            return
+        if course.wants_retry:
+            course.retries -= 1
+            course.due += course.plan.interval_ns
+            self._agenda.enter(course.due, course)
+        elif course.is_over:
+            self._end(course)
+
+    def _end(self, course: Course) -> None:
+        course.ended = True
+        self.active -= 1
+        if self._summaries:
+            self._happened.append((course, Summary(course.target, course.statistics)))
+
+    # Telling
+
+    def _tell(self, course: Course, record: Record) -> None:
+        course.statistics.enter(record)
+        self._happened.append((course, record))
+
+    def take(self) -> deque[Happening]:
+        """What has happened since the last call, in order."""
+        happened, self._happened = self._happened, deque()
+        return happened
+
+    def wakes_at(self, now: int) -> int:
+        """When to be called again if nothing arrives; NEVER if only an arrival, or a lane, can change anything."""
+        wake = min((lane.ledger.next_deadline() for lane in self.lanes), default=NEVER)
+        due = now if self._stream is not None else self._agenda.due_at()
+        wake = min(wake, max(due, self._pace.free_at(), self._blocked_until))
+        self._absences.asks_for(max(wake, now))
+        return wake

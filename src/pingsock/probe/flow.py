@@ -1,0 +1,85 @@
+"""A flow: the probes of one target, and what their packets have in common."""
+
+from __future__ import annotations
+
+from socket import AF_INET, AF_INET6, inet_pton
+from struct import Struct
+
+from pingsock.probe.target import DEFAULT_OPTIONS
+from pingsock.wire import linux
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pingsock.probe.target import ProbeOptions, Target
+
+    ControlItem = tuple[int, int, bytes]
+    SocketSettings = tuple[int, bool, bool, str]
+
+TOKEN_BYTES = 8
+_INT = Struct("=i")
+_PKTINFO = Struct(linux.IN_PKTINFO_LAYOUT)
+_PKTINFO6 = Struct(linux.IN6_PKTINFO_LAYOUT)
+_COUNTING = bytes(range(256))
+
+
+class Flow:
+    """The probes of one target."""
+
+    __slots__ = ("control", "payload", "settings", "target")
+
+    def __init__(self, target: Target, payload: bytes) -> None:
+        self.target = target
+        self.payload = payload
+        """What each probe carries behind its ICMP header."""
+        self.control = control_items(target)
+        self.settings = socket_settings(target)
+
+
+def fill_payload(token: bytes, options: ProbeOptions) -> bytes:
+    """The payload: the token, as much of it as there is room for, and the pattern behind it.
+
+    Byte n of the payload is byte n modulo its length of the pattern, so that a token does not shift it.
+    """
+    pattern = options.payload or _COUNTING
+    whole = pattern * (options.size // len(pattern) + 1)
+    return (token + whole[len(token) :])[: options.size]
+
+
+def socket_settings(target: Target) -> SocketSettings:
+    """What a socket must be set to for the target, because it cannot travel with a packet.
+
+    Family, never fragment, broadcast allowed, and source: IPv6 ping sockets check the source in IPV6_PKTINFO and then
+    ignore it.
+    """
+    source = target.options.source if target.family == AF_INET6 else ""
+    return int(target.family), target.options.dont_fragment, target.options.broadcast, source
+
+
+def control_items(target: Target) -> tuple[ControlItem, ...]:
+    """What travels with each packet as ancillary data."""
+    if target.options is DEFAULT_OPTIONS:
+        return ()
+    return _items4(target.options) if target.family == AF_INET else _items6(target.options)
+
+
+def _items4(options: ProbeOptions) -> tuple[ControlItem, ...]:
+    items: list[ControlItem] = []
+    if options.hop_limit is not None:
+        items.append((linux.SOL_IP, linux.IP_TTL, _INT.pack(options.hop_limit)))
+    if options.traffic_class is not None:
+        items.append((linux.SOL_IP, linux.IP_TOS, _INT.pack(options.traffic_class)))
+    if options.source or options.interface:
+        source = inet_pton(AF_INET, options.source or "0.0.0.0")
+        items.append((linux.SOL_IP, linux.IP_PKTINFO, _PKTINFO.pack(options.interface, source, bytes(4))))
+    return tuple(items)
+
+
+def _items6(options: ProbeOptions) -> tuple[ControlItem, ...]:
+    items: list[ControlItem] = []
+    if options.hop_limit is not None:
+        items.append((linux.SOL_IPV6, linux.IPV6_HOPLIMIT, _INT.pack(options.hop_limit)))
+    if options.traffic_class is not None:
+        items.append((linux.SOL_IPV6, linux.IPV6_TCLASS, _INT.pack(options.traffic_class)))
+    if options.interface:
+        items.append((linux.SOL_IPV6, linux.IPV6_PKTINFO, _PKTINFO6.pack(bytes(16), options.interface)))
+    return tuple(items)

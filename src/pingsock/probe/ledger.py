@@ -1,0 +1,319 @@
+"""The probes of one socket: matched with what is heard of them, and decided.
+
+Theory of operation
+-------------------
+
+A ping socket has one identifier, so what tells its probes apart is the 16-bit sequence number. The ledger has a column
+for each fact about a probe, indexed by sequence number; columns grow as numbers are used for the first time, so a short
+ping costs a few bytes and a run over a million hosts half a megabyte a column.
+
+Numbers are handed out in turn, and none again before its late window is over: a reply can come for so long, and must
+not be taken for that of the next probe. If the next number is still held, there is none (`next_sequence` is -1), and
+whoever has more to send opens another socket.
+
+Some facts about transmit stamps
+--------------------------------
+
+* A transmit stamp says which packet it belongs to by a counter of the socket's sends, starting at 0 when
+  SOF_TIMESTAMPING_OPT_ID is switched on. A send that fails may or may not count.
+* It is queued before the packet reaches the wire, so it can be read before the reply.
+* Stamping is switched on a moment after it was asked for, so that first packets may lack a stamp.
+
+What this means here
+--------------------
+
+A round trip is the receive stamp minus the transmit stamp, if both exist, no clock was set in between, and it is not
+longer than the time that passed on our monotonic clock. Next comes the monotonic clock, less the time the reply waited
+to be read (realtime now minus the receive stamp). Nothing is ever read from a payload. After a send that failed,
+`forget_keys` must be called and the socket's counter started again.
+
+All times are nanoseconds; `now` is on the monotonic clock, `calendar` on the realtime clock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from socket import AF_INET
+
+from pingsock.probe import outcome
+from pingsock.probe.outcome import ANSWERED, ERRED, FREE, SILENT, WAITING
+from pingsock.probe.records import (
+    BETWEEN_KERNEL_STAMPS,
+    BY_OUR_CLOCK,
+    NO_ECHO_REPLY,
+    OTHER_SOURCE,
+    OTHER_TOKEN,
+    TO_KERNEL_STAMP,
+    UNKNOWN_SEQUENCE,
+    IcmpError,
+    Stray,
+)
+from pingsock.wire.echo import parse_echo_untrusted
+from pingsock.wire.errors import BadPacket
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pingsock.probe.clock import Stepwatch
+    from pingsock.probe.flow import Flow
+    from pingsock.probe.records import EchoReply, Note, Timeout
+    from pingsock.probe.target import SocketAddress
+    from pingsock.sockets.ancillary import ExtendedError
+
+SEQUENCES = 0x10000
+NEVER = 2**63 - 1
+_CLOCK_ERROR = 100_000
+"""Nanoseconds by which two clocks read together may be apart."""
+_ICMP_HEADER = 8
+_REQUEST, _REPLY = {True: 8, False: 128}, {True: 0, False: 129}
+
+
+class Ledger:
+    """What one socket sent, and what was heard of it.
+
+    `token` begins the payload of every genuine reply; b"" if the probes carry none. The payload is compared with what
+    was sent from byte `compared_from` on. With `any_source` replies count whoever sent them, with a mark.
+    """
+
+    def __init__(
+        self,
+        family: int,
+        stepwatch: Stepwatch,
+        token: bytes,
+        *,
+        compared_from: int = 0,
+        any_source: bool = False,
+    ) -> None:
+        self._is_ipv4 = family == AF_INET
+        self._stepwatch = stepwatch
+        self._token = token
+        self._compared_from = compared_from
+        self._any_source = any_source
+        # The columns.
+        self.states: list[int] = []
+        self.flows: list[Flow | None] = []
+        self.numbers: list[int] = []
+        self.sent_at: list[int] = []
+        self.left_at: list[int] = []
+        """The kernel's transmit stamp, 0 if none came."""
+        self.deadlines: list[int] = []
+        self.held_until: list[int] = []
+        self.waiting = 0
+        """Probes in state WAITING."""
+        self._expiring: dict[int, deque[int]] = {}
+        """Timeout -> sequence numbers in the order of sending; decided ones are passed over."""
+        self._next = 0
+        self._keys: dict[int, int] = {}
+        self._next_key = 0
+
+    # Sending
+
+    def next_sequence(self, now: int) -> int:
+        """The sequence number for the next probe; -1 if there is none because it is still held."""
+        sequence = self._next
+        if sequence < len(self.states) and self.states[sequence] != FREE and self.held_until[sequence] > now:
+            return -1
+        return sequence
+
+    def free_from(self) -> int:
+        """When `next_sequence` will have one: monotonic nanoseconds, 0 for at once."""
+        return self.held_until[self._next] if self._next < len(self.states) else 0
+
+    def sent(self, sequence: int, flow: Flow, number: int, now: int, timeout: int = 0, late_window: int = 0) -> None:
+        """A probe was given to the kernel just after `now`. With `timeout` 0 it waits until its number is used again."""
+        self._next_key_is(sequence)
+        self._enter(sequence, flow, number, now, timeout, late_window)
+        if timeout:
+            self._expiring.setdefault(timeout, deque()).append(sequence)
+
+    def _enter(self, sequence: int, flow: Flow, number: int, now: int, timeout: int, late_window: int) -> None:
+        if sequence >= len(self.states):
+            self._grow(sequence + 1)
+        if self.states[sequence] == WAITING:
+            self.waiting -= 1
+        self.states[sequence] = WAITING
+        self.flows[sequence] = flow
+        self.numbers[sequence] = number
+        self.sent_at[sequence] = now
+        self.left_at[sequence] = 0
+        self.deadlines[sequence] = now + timeout if timeout else NEVER
+        self.held_until[sequence] = now + timeout + late_window if timeout else 0
+        self.waiting += 1
+        self._next = (sequence + 1) & 0xFFFF
+
+    def _grow(self, size: int) -> None:
+        missing = size - len(self.states)
+        self.flows += [None] * missing
+        for column in (self.states, self.numbers, self.sent_at, self.left_at, self.deadlines, self.held_until):
+            column.extend([0] * missing)
+
+    # Transmit stamps
+
+    def _next_key_is(self, sequence: int) -> None:
+        self._keys[self._next_key & 0xFFFFFFFF] = sequence
+        self._next_key += 1
+        self._keys.pop((self._next_key - SEQUENCES) & 0xFFFFFFFF, None)
+
+    def forget_keys(self) -> None:
+        """The socket's counter of sends starts again at 0."""
+        self._keys.clear()
+        self._next_key = 0
+
+    def left(self, key: int, stamp: int) -> None:
+        """The kernel stamped the send number `key` as leaving at `stamp`. Keys of other sends are passed over."""
+        sequence = self._keys.pop(key, None)
+        # After a failed send a stamp with an old key may still come; it is from before.
+        if sequence is not None and stamp + _CLOCK_ERROR >= self.sent_at[sequence] + self._stepwatch.offset:
+            self.left_at[sequence] = stamp
+
+    # Hearing
+
+    def reply_untrusted(
+        self, message: bytes, source: SocketAddress, stamp: int, hop_limit: int, now: int, calendar: int
+    ) -> EchoReply | Stray:
+        """A message was read at `now`; the kernel had stamped it `stamp` (0: it did not)."""
+        sequence, reason = self._match_untrusted(message, source)
+        if reason:
+            return Stray(sequence, source, message, reason)
+        round_trip, timed = self.round_trip(sequence, stamp, now, calendar)
+        return self._answer(sequence, message, source, hop_limit, round_trip, timed)
+
+    def _match_untrusted(self, message: bytes, source: SocketAddress) -> tuple[int, str]:
+        """The sequence number, and why the message is no reply to one of our probes."""
+        try:
+            kind, code, _, sequence = parse_echo_untrusted(message)
+        except BadPacket:
+            return 0, NO_ECHO_REPLY
+        if kind != _REPLY[self._is_ipv4] or code:
+            return sequence, NO_ECHO_REPLY
+        flow = self._flow(sequence)
+        if flow is None:
+            return sequence, UNKNOWN_SEQUENCE
+        if not (self._any_source or flow.target.answered_by_others) and not _same(source, flow.target.address):
+            return sequence, OTHER_SOURCE
+        if message[_ICMP_HEADER : _ICMP_HEADER + len(self._token)] != self._token[: len(flow.payload)]:
+            return sequence, OTHER_TOKEN
+        return sequence, ""
+
+    def _flow(self, sequence: int) -> Flow | None:
+        if sequence >= len(self.states) or self.states[sequence] == FREE:
+            return None
+        return self.flows[sequence]
+
+    def round_trip(self, sequence: int, stamp: int, now: int, calendar: int) -> tuple[int, str]:
+        """How long a reply that is read now took, and how that was measured."""
+        sent_at, left = self.sent_at[sequence], self.left_at[sequence]
+        elapsed = now - sent_at
+        if not stamp or sent_at < self._stepwatch.stepped_at:
+            return elapsed, BY_OUR_CLOCK
+        if left and 0 <= stamp - left <= elapsed:
+            return stamp - left, BETWEEN_KERNEL_STAMPS
+        return elapsed - min(max(calendar - stamp, 0), elapsed), TO_KERNEL_STAMP
+
+    def _answer(
+        self, sequence: int, message: bytes, source: SocketAddress, hop_limit: int, round_trip: int, timed: str
+    ) -> EchoReply:
+        state, flow = self.states[sequence], self.flows[sequence]
+        assert flow is not None
+        self._become(sequence, ANSWERED)
+        late = self.sent_at[sequence] + round_trip > self.deadlines[sequence]
+        return outcome.of_reply(state, late=late)(
+            flow.target,
+            self.numbers[sequence],
+            sequence,
+            self._sent_calendar(sequence),
+            source,
+            message,
+            hop_limit,
+            round_trip,
+            timed,
+            not _same(source, flow.target.address),
+            len(message) < _ICMP_HEADER + len(flow.payload),
+            self._altered_at(message[_ICMP_HEADER:], flow.payload),
+            outcome.REVISED[state],
+        )
+
+    def _become(self, sequence: int, state: int) -> None:
+        if self.states[sequence] == WAITING:
+            self.waiting -= 1
+        self.states[sequence] = state
+
+    def _sent_calendar(self, sequence: int) -> int:
+        return self.left_at[sequence] or self.sent_at[sequence] + self._stepwatch.offset
+
+    def _altered_at(self, received: bytes, sent: bytes) -> int:
+        size, start = min(len(received), len(sent)), self._compared_from
+        if received[start:size] == sent[start:size]:
+            return -1
+        return next(at for at in range(start, size) if received[at] != sent[at])
+
+    def reported_untrusted(
+        self, quote: bytes, destination: SocketAddress, entry: ExtendedError
+    ) -> IcmpError | Note | None:
+        """An ICMP error about what begins with `quote`, sent to `destination`; None if that is none of our probes."""
+        try:
+            kind, _, _, sequence = parse_echo_untrusted(quote)
+        except BadPacket:
+            return None
+        flow = self._flow(sequence)
+        if flow is None or kind != _REQUEST[self._is_ipv4] or not _same(destination, flow.target.address):
+            return None
+        # Old routers quote no more than the ICMP header.
+        quoted = quote[_ICMP_HEADER : _ICMP_HEADER + len(self._token)]
+        if not self._token[: len(flow.payload)].startswith(quoted):
+            return None
+        return self._report(sequence, flow, entry)
+
+    def _report(self, sequence: int, flow: Flow, entry: ExtendedError) -> IcmpError | Note:
+        state = self.states[sequence]
+        kind = outcome.of_error(state, entry.origin, entry.type)
+        reporter = (entry.offender, 0) if self._is_ipv4 else (entry.offender, 0, 0, entry.offender_scope)
+        common = (
+            flow.target,
+            self.numbers[sequence],
+            sequence,
+            self._sent_calendar(sequence),
+            reporter,
+            entry.type,
+            entry.code,
+            entry.info,
+        )
+        if kind is not IcmpError:
+            return kind(*common)
+        self._become(sequence, ERRED)
+        return IcmpError(*common, outcome.REVISED[state])
+
+    # Silence
+
+    def next_deadline(self) -> int:
+        """When the first of the waiting probes will have waited long enough; NEVER if none waits."""
+        return min((self._first_deadline(queue) for queue in self._expiring.values()), default=NEVER)
+
+    def _first_deadline(self, queue: deque[int]) -> int:
+        while queue and self.states[queue[0]] != WAITING:
+            queue.popleft()
+        return self.deadlines[queue[0]] if queue else NEVER
+
+    def silent(self, now: int) -> list[int]:
+        """The waiting probes whose timeout has passed, in the order of sending; they are SILENT now."""
+        expired = []
+        for queue in self._expiring.values():
+            while self._first_deadline(queue) <= now:
+                expired.append(queue.popleft())
+        for sequence in expired:
+            self._become(sequence, SILENT)
+        return expired
+
+    def silence(self, sequence: int, *, dropped: bool, absent: int) -> Timeout:
+        """The record of a silent probe; see `pingsock.probe.outcome`."""
+        flow = self.flows[sequence]
+        assert flow is not None
+        waited = self.deadlines[sequence] - self.sent_at[sequence]
+        kind = outcome.of_silence(dropped=dropped, absent=absent, waited=waited)
+        return kind(flow.target, self.numbers[sequence], sequence, self._sent_calendar(sequence), waited)
+
+
+def _same(left: SocketAddress, right: SocketAddress) -> bool:
+    """Whether two socket addresses are one host; a scope that is not told (0) fits any."""
+    if left[0] != right[0]:
+        return False
+    return len(left) < 4 or len(right) < 4 or left[3] == right[3] or not (left[3] and right[3])

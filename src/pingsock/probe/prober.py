@@ -1,0 +1,180 @@
+"""An engine with its sockets: one turn of work at a time, for the drivers to call.
+
+A driver waits until a channel is readable or the time that `turn` returned has come, and calls `turn` again. How it
+waits is all that the blocking and the asyncio driver differ in.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from time import monotonic_ns
+
+from pingsock.probe.channel import Channel
+from pingsock.probe.clock import MILLISECOND, Stepwatch, read_clocks
+from pingsock.probe.course import Course
+from pingsock.probe.engine import Engine
+from pingsock.probe.flow import TOKEN_BYTES, fill_payload
+from pingsock.probe.ledger import Ledger
+from pingsock.sockets.choose import KINDS, open_ping_socket
+from pingsock.sockets.errors import NoPingSocket
+from pingsock.wire import linux
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from pingsock.probe.engine import Departure, Lane
+    from pingsock.probe.flow import SocketSettings
+    from pingsock.probe.schedule import Plan
+    from pingsock.probe.target import ProbeOptions, Target
+    from pingsock.sockets.choose import PingSocket
+
+BURST = 64
+"""Probes sent before what arrived is read: a quarter of what the default receive buffer holds."""
+IN_FLIGHT = 8192
+"""Replies a socket's receive buffer is asked to hold; the system may grant fewer (net.core.rmem_max)."""
+OTHER_FAMILY = {linux.AF_INET: linux.AF_INET6, linux.AF_INET6: linux.AF_INET}
+NEVER_FRAGMENT = {
+    linux.AF_INET: (linux.SOL_IP, linux.IP_MTU_DISCOVER, linux.IP_PMTUDISC_DO),
+    linux.AF_INET6: (linux.SOL_IPV6, linux.IPV6_MTU_DISCOVER, linux.IPV6_PMTUDISC_DO),
+}
+_WARM_UP = 2 * MILLISECOND
+"""The kernel switches time stamping on a moment after it was asked for; first packets would lack their stamps."""
+_AT_ONCE = 0
+
+
+class Prober:
+    """Probes courses over as many ping sockets as it needs, each opened when it is needed."""
+
+    def __init__(
+        self,
+        *,
+        rate: float = 0.0,
+        kinds: Sequence[str] = KINDS,
+        in_flight: int = IN_FLIGHT,
+        size: int = 0,
+        summaries: bool = True,
+        open_socket: Callable[..., PingSocket] = open_ping_socket,
+        on_open: Callable[[Lane, Channel], None] = lambda _lane, _channel: None,
+    ) -> None:
+        """`size` is the largest payload to come, in bytes; `on_open` is told of each new channel."""
+        self.engine = Engine(rate=rate, summaries=summaries)
+        self.channels: dict[Lane, Channel] = {}
+        self.token = os.urandom(TOKEN_BYTES)
+        self._payloads: dict[ProbeOptions, bytes] = {}
+        self._kinds = kinds
+        self._in_flight = in_flight
+        self._size = size
+        self._open_socket = open_socket
+        self._on_open = on_open
+        self._stepwatch = Stepwatch()
+        self._stepwatch.show(*read_clocks())
+
+    def course(self, target: Target, plan: Plan, owner: object = None) -> Course:
+        """A course whose probes carry this prober's token."""
+        payload = self._payloads.get(target.options)
+        if payload is None:
+            payload = self._payloads[target.options] = fill_payload(self.token, target.options)
+        return Course(target, plan, payload, owner)
+
+    def turn(self, readable: Iterable[Lane]) -> int:
+        """Read what arrived by these lanes, decide, and send what is due; returns when to call again, `monotonic_ns`.
+
+        What happened is then in `engine.take()`.
+
+        :raises NoPingSocket: no socket can be opened, of any kind and either family.
+        """
+        now = monotonic_ns()
+        everything_read = self._read(readable, now)
+        if everything_read:
+            self.engine.advance(now)
+        sent_all = self._send()
+        return self.engine.wakes_at(monotonic_ns()) if everything_read and sent_all else _AT_ONCE
+
+    def close(self) -> None:
+        """Close all sockets. Idempotent."""
+        for channel in self.channels.values():
+            channel.close()
+        self.channels.clear()
+
+    # Reading
+
+    def _read(self, readable: Iterable[Lane], now: int) -> bool:
+        due = {lane for lane in self.channels if lane.ledger.next_deadline() <= now}
+        complete = [self._collect(lane) for lane in due.union(readable) if lane in self.channels]
+        return all(complete)
+
+    def _collect(self, lane: Lane) -> bool:
+        channel = self.channels[lane]
+        everything = channel.collect()
+        self.engine.dropped(lane, channel.drops(), monotonic_ns())
+        return everything
+
+    # Sending
+
+    def _send(self) -> bool:
+        """Send what is due; False if there is more."""
+        for _ in range(BURST):
+            departure = self.engine.departure(monotonic_ns())
+            if departure is not None:
+                self._send_one(departure)
+            elif self.engine.wanted is not None:
+                self._open_lane(self.engine.wanted)
+            else:
+                return True
+        return False
+
+    def _send_one(self, departure: Departure) -> None:
+        lane, course, sequence = departure
+        channel = self.channels[lane]
+        failure = channel.send(course, sequence, course.payload)
+        if not failure:
+            self.engine.sent(departure, channel.last_sent_at)
+            return
+        mtu = channel.exceeded_mtu() if failure == errno.EMSGSIZE else 0
+        self.engine.refused(departure, failure, mtu, monotonic_ns())
+
+    # Opening
+
+    def _open_lane(self, settings: SocketSettings) -> None:
+        try:
+            sock = self._open_with(settings)
+        except NoPingSocket as refused:
+            if not self.channels and not self._opens(OTHER_FAMILY[settings[0]]):
+                raise
+            self.engine.refuse_lane(settings, refused.refusals[-1][1].errno or errno.EACCES)
+        except OSError as error:
+            self.engine.refuse_lane(settings, error.errno or errno.EIO)
+        else:
+            self._add_lane(settings, sock)
+
+    def _opens(self, family: int) -> bool:
+        try:
+            self._open_socket(family, kinds=self._kinds).close()
+        except (NoPingSocket, OSError):
+            return False
+        return True
+
+    def _open_with(self, settings: SocketSettings) -> PingSocket:
+        family, dont_fragment, broadcast, source = settings
+        sock = self._open_socket(family, kinds=self._kinds)
+        try:
+            if dont_fragment:
+                sock.setsockopt(*NEVER_FRAGMENT[family])
+            if broadcast:
+                sock.setsockopt(linux.SOL_SOCKET, linux.SO_BROADCAST, 1)
+            if source:
+                sock.bind((source, 0))
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+    def _add_lane(self, settings: SocketSettings, sock: PingSocket) -> None:
+        ledger = Ledger(settings[0], self._stepwatch, self.token)
+        channel = Channel(sock, ledger, self._stepwatch, lambda record: self.engine.heard(lane, record), self._size)
+        room = channel.reserve(self._in_flight, self._size)
+        lane = self.engine.add_lane(settings, ledger, room, monotonic_ns() + _WARM_UP)
+        self.channels[lane] = channel
+        self._on_open(lane, channel)
