@@ -74,14 +74,24 @@ class Channel:
     """Probes out over one ping socket, which is made non-blocking; everything that arrives to its ledger.
 
     The socket should have been opened as `open_ping_socket` does: error queue on, time stamps on. `hear` is called
-    with each record the ledger makes. `largest` is the most bytes of payload a probe will have.
+    with each record the ledger makes. `largest` is the most bytes of payload a probe will have. `clocks` is for tests.
     """
 
-    def __init__(self, sock: PingSocket, ledger: Ledger, stepwatch: Stepwatch, hear: Hear, largest: int) -> None:
+    def __init__(
+        self,
+        sock: PingSocket,
+        ledger: Ledger,
+        stepwatch: Stepwatch,
+        hear: Hear,
+        largest: int,
+        *,
+        clocks: Callable[[], tuple[int, int]] = read_clocks,
+    ) -> None:
         self.sock = sock
         self.ledger = ledger
         self._stepwatch = stepwatch
         self._hear = hear
+        self._clocks = clocks
         self._family = int(sock.family)
         self._largest_reply = _ICMP_HEADER + largest + _LARGER_REPLY
         self._explained = False
@@ -138,7 +148,7 @@ class Channel:
         return failure
 
     def _try_to_send(self, message: bytes, flow: Flow) -> int:
-        self.last_sent_at, calendar = read_clocks()
+        self.last_sent_at, calendar = self._clocks()
         self._stepwatch.show(self.last_sent_at, calendar)
         try:
             if flow.control:
@@ -183,7 +193,7 @@ class Channel:
         return False
 
     def _reply_untrusted(self, message: bytes, items: list[tuple[int, int, bytes]], source: tuple[object, ...]) -> None:
-        now, calendar = read_clocks()
+        now, calendar = self._clocks()
         self._stepwatch.show(now, calendar)
         try:
             beside = read_ancillary_untrusted(items)

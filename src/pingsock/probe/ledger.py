@@ -226,7 +226,7 @@ class Ledger:
             hop_limit,
             round_trip,
             timed,
-            not _same(source, flow.target.address),
+            not (flow.target.answered_by_others or _same(source, flow.target.address)),
             len(message) < _ICMP_HEADER + len(flow.payload),
             self._altered_at(message[_ICMP_HEADER:], flow.payload),
             outcome.REVISED[state],
@@ -265,7 +265,7 @@ class Ledger:
 
     def _report(self, sequence: int, flow: Flow, entry: ExtendedError) -> IcmpError | Note:
         state = self.states[sequence]
-        kind = outcome.of_error(state, entry.origin, entry.type)
+        kind = outcome.of_error(state, entry.type, is_ipv4=self._is_ipv4)
         reporter = (entry.offender, 0) if self._is_ipv4 else (entry.offender, 0, 0, entry.offender_scope)
         common = (
             flow.target,

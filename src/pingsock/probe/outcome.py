@@ -35,7 +35,6 @@ from pingsock.probe.records import (
     Timeout,
     Unmeasured,
 )
-from pingsock.wire import linux
 
 FREE, WAITING, SILENT, ERRED, ANSWERED = range(5)
 
@@ -43,8 +42,11 @@ REVISED = {WAITING: "", SILENT: TIMEOUT, ERRED: ICMP_ERROR, ANSWERED: ""}
 """State -> the outcome that was told, if it can be revised."""
 
 _SOURCE_QUENCH, _REDIRECT = 4, 5
-_NOTES = {(linux.SO_EE_ORIGIN_ICMP, _SOURCE_QUENCH), (linux.SO_EE_ORIGIN_ICMP, _REDIRECT)}
-"""ICMP messages about packets that went on, by origin (IPv4's numbers are not IPv6's) and type."""
+
+
+def packet_went_on(icmp_type: int, *, is_ipv4: bool) -> bool:
+    """Whether an ICMP message of that type is about a packet that was not dropped (RFC 792)."""
+    return is_ipv4 and icmp_type in (_SOURCE_QUENCH, _REDIRECT)
 
 
 def of_reply(state: int, *, late: bool) -> type[EchoReply]:
@@ -54,9 +56,9 @@ def of_reply(state: int, *, late: bool) -> type[EchoReply]:
     return Late if late else Reply
 
 
-def of_error(state: int, origin: int, icmp_type: int) -> type[IcmpError | Note]:
+def of_error(state: int, icmp_type: int, *, is_ipv4: bool) -> type[IcmpError | Note]:
     """What an ICMP message about a probe in this state is; with an IcmpError the probe is ERRED then."""
-    decides = state in (WAITING, SILENT) and (origin, icmp_type) not in _NOTES
+    decides = state in (WAITING, SILENT) and not packet_went_on(icmp_type, is_ipv4=is_ipv4)
     return IcmpError if decides else Note
 
 
