@@ -10,6 +10,7 @@ from __future__ import annotations
 READINESS_ONLY = "the descriptor of a served socket is its readiness channel, not the socket (D1)"
 SHARED_ROOM = "packets that wait in a device's queue are charged to the raw socket that all sockets share (D4)"
 RAW_UNSPECIFIED = "a raw IPv6 socket of Linux sends to ::1 where :: is given (D5)"
+NO_DEVICE_HEADER = "raw sockets and cables give IP packets, without the header of the device (D14)"
 
 DEVIATIONS: dict[tuple[str, str], str] = {
     ("embedded", "read_and_write_work_on_the_descriptor"): READINESS_ONLY,
@@ -21,6 +22,8 @@ DEVIATIONS: dict[tuple[str, str], str] = {
     ("embedded", "a_blocking_v4_socket_waits_for_room_as_long_as_the_send_timeout"): SHARED_ROOM,
     ("embedded", "a_blocking_v6_socket_does_not_wait_for_room"): SHARED_ROOM,
     ("embedded", "the_unspecified_destination_goes_out_by_the_default_route"): RAW_UNSPECIFIED,
+    ("embedded", "a_socket_filter_can_load_from_the_header_of_the_device"): NO_DEVICE_HEADER,
+    ("memory", "a_socket_filter_can_load_from_the_header_of_the_device"): NO_DEVICE_HEADER,
 }
 """(kind, rule): the reason, with its number in docs/deviations.md."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import struct
 import threading
@@ -342,47 +341,6 @@ def test_the_smallest_hop_count_is_not_applied(bed: Bed, ip: Family, option: int
     sock = bed.bound(ip)
     sock.setsockopt(ip.level, option, 255)
     inject_message(bed, ip, packets.echo(ip.reply, ident(sock)), **{"ttl" if ip is V4 else "hop_limit": 3})
-    assert bed.arrived(sock)
-
-
-# Socket filters: BPF_LD|BPF_B|BPF_ABS k; BPF_JMP|BPF_JEQ|BPF_K; BPF_RET|BPF_K
-
-
-def attach_filter(sock: Subject, *instructions: tuple[int, int, int, int]) -> None:
-    program = ctypes.create_string_buffer(b"".join(struct.pack(linux.SOCK_FILTER_LAYOUT, *one) for one in instructions))
-    pointer = struct.pack(linux.SOCK_FPROG_LAYOUT, len(instructions), ctypes.addressof(program))
-    sock.setsockopt(linux.SOL_SOCKET, linux.SO_ATTACH_FILTER, pointer)
-
-
-@both_families
-@rows("size,received", {"0 drops": (0, None), "10 cuts": (10, 10), "all": (65535, 13)})
-def test_a_socket_filter_says_how_much_is_kept(bed: Bed, ip: Family, size: int, received: int | None) -> None:
-    sock = bed.bound(ip)
-    attach_filter(sock, (0x06, 0, 0, size))
-    bed.reply(sock, b"reply")
-    if received is None:
-        assert bed.nothing_arrived(sock)
-    else:
-        taken = bed.take(sock)
-        assert (len(taken.data), taken.flags) == (received, 0)
-
-
-@both_families
-def test_a_socket_filter_sees_the_icmp_header_at_offset_0(bed: Bed, ip: Family) -> None:
-    sock = bed.bound(ip)
-    attach_filter(sock, (0x30, 0, 0, 0), (0x15, 0, 1, ip.extended_reply), (0x06, 0, 0, 65535), (0x06, 0, 0, 0))
-    bed.reply(sock)
-    assert bed.nothing_arrived(sock)
-    bed.reply(sock, type_=ip.extended_reply)
-    assert bed.arrived(sock)
-
-
-@both_families
-def test_a_socket_filter_can_be_taken_off(bed: Bed, ip: Family) -> None:
-    sock = bed.bound(ip)
-    attach_filter(sock, (0x06, 0, 0, 0))
-    sock.setsockopt(linux.SOL_SOCKET, linux.SO_DETACH_FILTER, 0)
-    bed.reply(sock)
     assert bed.arrived(sock)
 
 

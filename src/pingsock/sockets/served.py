@@ -423,8 +423,8 @@ def _writable(buffer: Any) -> memoryview:
 
 
 def _filter_program(content: bytes) -> bytes:
-    """The instructions a `struct sock_fprog` points to, in this process's memory. EINVAL if it is cut."""
-    if len(content) < struct.calcsize(linux.SOCK_FPROG_LAYOUT):
+    """The instructions a `struct sock_fprog` points to, in this process's memory. EINVAL for another size."""
+    if len(content) != struct.calcsize(linux.SOCK_FPROG_LAYOUT):
         raise OSError(EINVAL, os.strerror(EINVAL))
     # Costs a tenth of a ping's start, which never comes here.
     from ctypes import string_at

@@ -1,31 +1,71 @@
 """An interpreter of classic BPF, for SO_ATTACH_FILTER on sockets that no kernel holds (bpf(4), linux/filter.h).
 
-A program is a list of instructions (code, jt, jf, k). It returns how many bytes of the packet to keep; 0 drops it.
+A program is a list of instructions (code, jt, jf, k). It returns how many bytes of the message to keep; 0 drops it.
+
+Some facts about what a program can load
+----------------------------------------
+* Offset 0 is the ICMP header. From NETWORK_HEADER on, offsets count from the IP header, and from LINK_HEADER on from
+  the device's.
+* A load at an absolute offset from ANCILLARY on is no load: it fetches what the kernel knows of the packet, or
+  searches it for a netlink attribute. With the index register no offset is ancillary.
+* A load of what is not there ends the program, and the packet is dropped.
+
+What this means here
+--------------------
+Only a driver knows the device's header, so loading from it drops the packet; what else only a driver knows reads 0.
 """
 
 from __future__ import annotations
 
 import struct
-from errno import EINVAL
 
-from pingsock.stack.failure import failure
-from pingsock.wire.linux import SOCK_FILTER_LAYOUT
+from pingsock.stack.bpf_check import (
+    ALU,
+    FROM_X,
+    IMM,
+    IND,
+    JMP,
+    JUMP_ALWAYS,
+    LD,
+    LDX,
+    LEN,
+    MEM,
+    MEMORY_WORDS,
+    MSH,
+    RET,
+    RETURN_A,
+    SIZES,
+    ST,
+    STX,
+    TXA,
+    check,
+)
+from pingsock.stack.bpf_check import AncillaryLoad as Load
+from pingsock.wire.linux import AF_INET, SOCK_FILTER_LAYOUT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MAXIMUM_INSTRUCTIONS = 4096
-MEMORY_WORDS = 16
-_WORD = 0xFFFFFFFF
+    from pingsock.stack.bpf_check import Instruction
+    from pingsock.stack.packet import Packet
 
-# Instruction classes (the three low bits of a code).
-LD, LDX, ST, STX, ALU, JMP, RET, MISC = range(8)
-# Sizes and modes of loads.
-SIZES = {0x00: 4, 0x08: 2, 0x10: 1}
-IMM, ABS, IND, MEM, LEN, MSH = 0x00, 0x20, 0x40, 0x60, 0x80, 0xA0
-# Where an operand comes from.
-FROM_X = 0x08
+    Random = Callable[[int], int]
+
+_WORD = 0xFFFFFFFF
+_SIGN = 0x80000000
+
+NETWORK_HEADER, LINK_HEADER = 0xFFF00000, 0xFFE00000
+"""Where the offsets of these headers begin, as unsigned numbers (SKF_NET_OFF, SKF_LL_OFF)."""
+
+ETHER_TYPES = {True: 0x0800, False: 0x86DD}
+"""Of IPv4, and of IPv6."""
+ICMP_HEADER_SIZE = 8
+
+ATTRIBUTE_HEADER = struct.Struct("=HH")
+"""Length and type of a netlink attribute (linux/netlink.h)."""
+ATTRIBUTE_TYPE = 0x3FFF
+"""The other bits of the type are flags."""
 
 ARITHMETIC: dict[int, Callable[[int, int], int]] = {
     0x00: lambda a, b: a + b,
@@ -40,7 +80,6 @@ ARITHMETIC: dict[int, Callable[[int, int], int]] = {
     0x90: lambda a, b: a % b,
     0xA0: lambda a, b: a ^ b,
 }
-DIVISION, MODULO = 0x30, 0x90
 
 COMPARISONS: dict[int, Callable[[int, int], bool]] = {
     0x10: lambda a, b: a == b,
@@ -48,79 +87,102 @@ COMPARISONS: dict[int, Callable[[int, int], bool]] = {
     0x30: lambda a, b: a >= b,
     0x40: lambda a, b: a & b != 0,
 }
-JUMP_ALWAYS = 0x00
 
 
 class SocketFilter:
     """One checked program."""
 
-    def __init__(self, program: bytes) -> None:
-        """`program` is an array of `struct sock_filter`; EINVAL if the kernel would refuse it."""
+    def __init__(self, program: bytes, random: Random) -> None:
+        """`program` is an array of `struct sock_filter`; EINVAL if the kernel would refuse it.
+
+        `random(n)` gives a number from 0 to n - 1, for programs that ask for one.
+        """
         size = struct.calcsize(SOCK_FILTER_LAYOUT)
-        if not program or len(program) % size or len(program) // size > MAXIMUM_INSTRUCTIONS:
-            raise failure(EINVAL)
-        self._program = list(struct.iter_unpack(SOCK_FILTER_LAYOUT, program))
-        self._check()
+        whole = len(program) // size * size == len(program)
+        self._program = check(list(struct.iter_unpack(SOCK_FILTER_LAYOUT, program)) if whole else [])
+        self._random = random
 
-    def _check(self) -> None:
-        last = len(self._program) - 1
-        for index, instruction in enumerate(self._program):
-            if not (_is_known(instruction) and _jumps_within(index, last, instruction)):
-                raise failure(EINVAL)
-        if self._program[-1][0] & 7 != RET:
-            raise failure(EINVAL)
-
-    def keeps(self, packet: bytes) -> int:
-        """Bytes of `packet` to keep. A load outside the packet or a division by zero drops it, as in the kernel."""
+    def keeps(self, packet: Packet) -> int:
+        """Bytes of the message to keep. A load of what is not there and a division by zero drop the packet."""
         try:
-            return _run(self._program, packet)
+            return _run(self._program, _View(packet, self._random))
         except (IndexError, ZeroDivisionError):
             return 0
 
 
-def _is_known(instruction: tuple[int, int, int, int]) -> bool:
-    code, _jt, _jf, k = instruction
-    kind = code & 7
-    if kind in (LD, LDX):
+class _View:
+    """What a program can load of one packet."""
+
+    def __init__(self, packet: Packet, random: Random) -> None:
+        self.packet = packet
+        self.message = packet.message
+        self.random = random
+
+    def load(self, offset: int, size: int) -> int:
+        """A big-endian number at an offset, counted modulo 2**32. IndexError if it is not all there."""
+        content = self.message
+        if offset & _SIGN:
+            if offset < NETWORK_HEADER:
+                raise IndexError(offset)
+            content, offset = self.packet.data, offset - NETWORK_HEADER
+        if offset + size > len(content):
+            raise IndexError(offset)
+        return int.from_bytes(content[offset : offset + size], "big")
+
+    def fetch(self, code: int, k: int, a: int, x: int, memory: list[int]) -> int:
         mode = code & 0xE0
-        return code & 0x18 in SIZES and mode in (IMM, ABS, IND, MEM, LEN, MSH) and (mode != MEM or k < MEMORY_WORDS)
-    if kind in (ST, STX):
-        return k < MEMORY_WORDS
-    if kind == ALU:
-        divides_by_zero = code & 0xF0 in (DIVISION, MODULO) and not code & FROM_X and k == 0
-        return code & 0xF0 in ARITHMETIC and not divides_by_zero
-    if kind == JMP:
-        return code & 0xF0 == JUMP_ALWAYS or code & 0xF0 in COMPARISONS
-    return True
+        if mode == IMM:
+            return k
+        if mode == MEM:
+            return memory[k]
+        if mode == LEN:
+            return len(self.message)
+        if mode == MSH:
+            return 4 * (self.load(k, 1) & 15)
+        if mode == IND:
+            return self.load(k + x & _WORD, SIZES[code & 0x18])
+        return self.load(k, SIZES[code & 0x18]) if k < Load.FIRST else self.know(k, a, x)
+
+    def know(self, what: int, a: int, x: int) -> int:
+        return ANCILLARY[what](self, a, x) if what in ANCILLARY else 0
+
+    def find_attribute(self, a: int, kind: int) -> int:
+        """Offset of the first netlink attribute of a kind in the attributes from offset `a` on; 0 if there is none."""
+        if a > len(self.message) - ATTRIBUTE_HEADER.size:
+            return 0
+        return self._search(a, len(self.message), kind)
+
+    def find_nested_attribute(self, a: int, kind: int) -> int:
+        """As `find_attribute`, in the attributes within the one at `a`."""
+        if a > len(self.message) - ATTRIBUTE_HEADER.size:
+            return 0
+        end = a + ATTRIBUTE_HEADER.unpack_from(self.message, a)[0]
+        return self._search(a + ATTRIBUTE_HEADER.size, end, kind) if end <= len(self.message) else 0
+
+    def _search(self, at: int, end: int, kind: int) -> int:
+        while at + ATTRIBUTE_HEADER.size <= end:
+            length, found = ATTRIBUTE_HEADER.unpack_from(self.message, at)
+            if not ATTRIBUTE_HEADER.size <= length <= end - at:
+                return 0
+            if found & ATTRIBUTE_TYPE == kind:
+                return at
+            at += length + 3 & ~3
+        return 0
 
 
-def _jumps_within(index: int, last: int, instruction: tuple[int, int, int, int]) -> bool:
-    code, jt, jf, k = instruction
-    if code & 7 != JMP:
-        return True
-    return index + 1 + (k if code & 0xF0 == JUMP_ALWAYS else max(jt, jf)) <= last
+ANCILLARY: dict[int, Callable[[_View, int, int], int]] = {
+    Load.PROTOCOL: lambda view, _a, _x: ETHER_TYPES[view.packet.family == AF_INET],
+    Load.INTERFACE: lambda view, _a, _x: view.packet.interface,
+    Load.ATTRIBUTE: lambda view, a, x: view.find_attribute(a, x),
+    Load.NESTED_ATTRIBUTE: lambda view, a, x: view.find_nested_attribute(a, x),
+    Load.XOR_X: lambda _view, a, x: a ^ x,
+    Load.PAYLOAD_OFFSET: lambda _view, _a, _x: ICMP_HEADER_SIZE,
+    Load.RANDOM: lambda view, _a, _x: view.random(_WORD + 1),
+}
+"""Of the packet and the two registers; the others, which only a driver knows, are 0."""
 
 
-def _load(packet: bytes, offset: int, size: int) -> int:
-    if offset < 0 or offset + size > len(packet):
-        raise IndexError(offset)
-    return int.from_bytes(packet[offset : offset + size], "big")
-
-
-def _fetch(code: int, k: int, packet: bytes, index_register: int, memory: list[int]) -> int:
-    mode = code & 0xE0
-    if mode == IMM:
-        return k
-    if mode == MEM:
-        return memory[k]
-    if mode == LEN:
-        return len(packet)
-    if mode == MSH:
-        return 4 * (_load(packet, k, 1) & 15)
-    return _load(packet, k + (index_register if mode == IND else 0), SIZES[code & 0x18])
-
-
-def _run(program: list[tuple[int, int, int, int]], packet: bytes) -> int:
+def _run(program: list[Instruction], view: _View) -> int:
     a = x = at = 0
     memory = [0] * MEMORY_WORDS
     while True:
@@ -129,9 +191,9 @@ def _run(program: list[tuple[int, int, int, int]], packet: bytes) -> int:
         kind = code & 7
         operand = x if code & FROM_X else k
         if kind == LD:
-            a = _fetch(code, k, packet, x, memory)
+            a = view.fetch(code, k, a, x, memory)
         elif kind == LDX:
-            x = _fetch(code, k, packet, x, memory)
+            x = view.fetch(code, k, a, x, memory)
         elif kind == ST:
             memory[k] = a
         elif kind == STX:
@@ -141,8 +203,8 @@ def _run(program: list[tuple[int, int, int, int]], packet: bytes) -> int:
         elif kind == JMP:
             at += k if code & 0xF0 == JUMP_ALWAYS else (jt if COMPARISONS[code & 0xF0](a, operand) else jf)
         elif kind == RET:
-            return a if code & 0x18 == 0x10 else k
-        elif code & 0xF8:
+            return a if code == RETURN_A else k
+        elif code == TXA:
             a = x
         else:
             x = a

@@ -226,7 +226,7 @@ class Endpoint:
         """Queue a received message, unless the filter or a full buffer drops it."""
         length = len(packet.data) - packet.offset
         if self.options.filter is not None:
-            length = min(length, self.options.filter.keeps(packet.message))
+            length = min(length, self.options.filter.keeps(packet))
             if not length:
                 return
         if self.charged >= self.options.receive_buffer:

@@ -203,7 +203,7 @@ def bind_to_interface(endpoint: Endpoint, index: int) -> None:
 
 
 def _attach_filter(endpoint: Endpoint, value: bytes) -> None:
-    endpoint.options.filter = SocketFilter(value)
+    endpoint.options.filter = SocketFilter(value, endpoint.stack.random)
 
 
 def _detach_filter(endpoint: Endpoint, _value: bytes) -> None:
