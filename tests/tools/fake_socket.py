@@ -1,4 +1,4 @@
-"""A ping socket, a clock and a wait of our own: a `Pinger` runs in them without a kernel and without time."""
+"""A ping socket, a clock and a wait of our own: a `PingRun` runs in them without a kernel and without time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import struct
 from collections import deque
 from collections.abc import Callable
 
-from pingsock.tools.ping import Pinger, Plan
+from pingsock.probe.target import ProbeOptions, Target
+from pingsock.tools.ping import PingPlan, PingRun
 from pingsock.wire import linux
 
 SECOND = 1_000_000_000
@@ -45,7 +46,7 @@ class FakeSocket:
         self._messages: list[tuple[int, tuple[object, ...]]] = []
         self._errors: list[tuple[int, tuple[object, ...]]] = []
 
-    # What a Pinger uses
+    # What a PingRun uses
 
     def fileno(self) -> int:
         return -1
@@ -140,16 +141,15 @@ def extended_error(number: int, origin: int, kind: int, code: int, info: int, da
     return linux.SOL_IP, linux.IP_RECVERR, content
 
 
-def pinger_on(sock: FakeSocket, **plan: object) -> Pinger:
-    destination = (TARGET, 0) if sock.family == linux.AF_INET else (TARGET6, 0, 0, 0)
-    whole_plan = Plan(sock.family, destination, **plan)  # type: ignore[arg-type]
-    pinger = Pinger(
+def run_on(sock: FakeSocket, *, size: int = 56, answered_by_others: bool = False, **plan: int) -> PingRun:
+    address = (TARGET, 0) if sock.family == linux.AF_INET else (TARGET6, 0, 0, 0)
+    target = Target(address[0], sock.family, address, answered_by_others, ProbeOptions(size=size))
+    run = PingRun(
         sock,  # type: ignore[arg-type]
-        whole_plan,
+        PingPlan(target, **plan),
         waiter=FakeWaiter(sock),  # type: ignore[arg-type]
-        clock=sock.clock.now,
-        calendar=sock.clock.calendar,
+        clocks=lambda: (sock.clock.now(), sock.clock.calendar()),
     )
     # The millisecond a real socket is given before its first probe.
     sock.clock.monotonic += MILLISECOND
-    return pinger
+    return run

@@ -5,7 +5,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from pingsock.tools.schedule import MILLISECOND, NEVER, Schedule
+from pingsock.probe.clock import MILLISECOND
+from pingsock.tools.ping_schedule import NEVER, Schedule
 
 
 def tally(**numbers: int) -> Any:

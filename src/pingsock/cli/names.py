@@ -14,7 +14,7 @@ from _socket import NI_NUMERICHOST, NI_NUMERICSERV, getnameinfo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pingsock.tools.records import SocketAddress
+    from pingsock.probe.target import SocketAddress
 
 PATIENCE = 1.0
 """Seconds the first line of an address waits for its name."""

@@ -11,19 +11,22 @@ from pingsock.cli.arguments import Refused, WrongUsage
 from pingsock.cli.interrupts import Interrupts, obey_as_c_programs_do
 from pingsock.cli.output import Output
 from pingsock.cli.ping_options import Settings, read_options, usage
+from pingsock.probe.clock import MILLISECOND, SECOND
+from pingsock.probe.outcome import packet_went_on
+from pingsock.probe.records import Duplicate, EchoReply, IcmpReport, SendFailure
+from pingsock.probe.target import ProbeOptions, Target
 from pingsock.sockets.choose import open_ping_socket
 from pingsock.sockets.errors import NoPingSocket
 from pingsock.tools.destination import Destination, UnknownHost, resolve, source_towards
-from pingsock.tools.ping import SECOND, TIME_BYTES, Pinger, Plan
-from pingsock.tools.records import Duplicate, Note, Reply, ReportedError, SendFailure
-from pingsock.tools.schedule import MILLISECOND
+from pingsock.tools.ping import TIME_BYTES, PingPlan, PingRun
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pingsock.probe.target import SocketAddress
     from pingsock.sockets.choose import PingSocket
-    from pingsock.tools.records import Record, SocketAddress
+    from pingsock.tools.ping import Happening
 
     ShowAddress = Callable[[SocketAddress], str]
 
@@ -281,13 +284,13 @@ class _Session:
             self._show = Names(interrupts.descriptor).show
         self._output.write(self._header())
         self._check_interval()
-        pinger = Pinger(self._sock, self._plan(), interrupts.descriptor)
-        for record in pinger.records():
+        run = PingRun(self._sock, self._plan(), interrupts.descriptor)
+        for record in run.records():
             if not self._settings.quiet:
-                self._print(record, timed=pinger.timed)
-            self._obey(interrupts, pinger)
-        self._output.write(self._summary(pinger))
-        return self._status(pinger)
+                self._print(record, timed=run.timed)
+            self._obey(interrupts, run)
+        self._output.write(self._summary(run))
+        return self._status(run)
 
     def _header(self) -> str:
         shows_source = self._settings.device or self._settings.source
@@ -311,38 +314,36 @@ class _Session:
         if interval >= _MOST_MILLISECONDS:
             raise Refused(f"illegal preload and/or interval: {interval}")
 
-    def _plan(self) -> Plan:
-        settings = self._settings
-        return Plan(
-            self._destination.family,
-            self._address,
-            settings.size,
+    def _plan(self) -> PingPlan:
+        settings, destination = self._settings, self._destination
+        options = ProbeOptions(size=settings.size)
+        return PingPlan(
+            Target(self._host, destination.family, self._address, destination.answered_by_others, options),
             settings.count,
             settings.interval * MILLISECOND,
             settings.deadline * SECOND,
             settings.linger * MILLISECOND,
-            self._destination.answered_by_others,
         )
 
-    def _obey(self, interrupts: Interrupts, pinger: Pinger) -> None:
+    def _obey(self, interrupts: Interrupts, run: PingRun) -> None:
         interrupts.clear()
         if interrupts.status_wanted:
             interrupts.status_wanted = False
-            self._output.warn_plainly(ping_texts.status(pinger.tally, timed=pinger.timed))
+            self._output.warn_plainly(ping_texts.status(run.tally, timed=run.timed))
         if interrupts.ended or self._output.unread:
-            pinger.stop()
+            run.stop()
 
-    def _print(self, record: Record, *, timed: bool) -> None:
-        if isinstance(record, Reply):
+    def _print(self, record: Happening, *, timed: bool) -> None:
+        if isinstance(record, EchoReply):
             self._output.write(self._reply(record, timed))
-        elif isinstance(record, ReportedError):
+        elif isinstance(record, IcmpReport):
             self._output.write(self._reported(record))
         elif isinstance(record, SendFailure):
             from pingsock.cli.icmp_texts import send_failure  # lazy: only when something failed
 
             self._output.warn(send_failure(self._destination.family, record.errno, record.mtu))
 
-    def _reply(self, record: Reply, timed: bool) -> str:
+    def _reply(self, record: EchoReply, timed: bool) -> str:
         payload = record.message[_ICMP_HEADER : _ICMP_HEADER + self._settings.size]
         altered = record.altered_at
         return ping_texts.reply(
@@ -350,31 +351,32 @@ class _Session:
             source=self._show(record.source),
             sequence=record.sequence,
             hop_limit=record.hop_limit,
-            microseconds=record.round_trip // 1000 if timed else None,
+            microseconds=record.round_trip_ns // 1000 if timed else None,
             truncated=record.truncated,
             duplicate=isinstance(record, Duplicate) and not self._destination.is_group,
             other_source=record.other_source,
             wrong_data=ping_texts.wrong_data(payload, altered & 0xFF, altered) if altered >= TIME_BYTES else "",
         )
 
-    def _reported(self, record: ReportedError) -> str:
+    def _reported(self, record: IcmpReport) -> str:
         from pingsock.cli.icmp_texts import icmp_message  # lazy: only when something failed
 
-        text = icmp_message(record.family, record.type, record.code, record.info, lambda host: self._show((host, 0)))
-        colon = ":" if isinstance(record, Note) else ""
+        family = self._destination.family
+        text = icmp_message(family, record.type, record.code, record.info, lambda host: self._show((host, 0)))
+        colon = ":" if packet_went_on(record.type, is_ipv4=not self._ipv6) else ""
         return f"From {self._show(record.reporter)}{colon} icmp_seq={record.sequence} {text}\n"
 
-    def _summary(self, pinger: Pinger) -> str:
+    def _summary(self, run: PingRun) -> str:
         return ping_texts.summary(
-            pinger.tally,
+            run.tally,
             host=self._host,
-            elapsed=pinger.elapsed,
-            timed=pinger.timed,
+            elapsed=run.elapsed,
+            timed=run.timed,
             unpaced=not self._settings.interval,
         )
 
-    def _status(self, pinger: Pinger) -> int:
-        received = pinger.tally.received
+    def _status(self, run: PingRun) -> int:
+        received = run.tally.received
         return int(not received or bool(self._settings.deadline and received < self._settings.count))
 
 

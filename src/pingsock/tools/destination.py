@@ -27,7 +27,7 @@ from pingsock.wire.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pingsock.tools.records import SocketAddress
+    from pingsock.probe.target import SocketAddress
 
 _AI_IDN = 0x40
 _AI_CANONIDN = 0x80

@@ -1,81 +1,60 @@
-"""One host pinged over one ping socket: probes out, typed records in.
+"""One host pinged over one ping socket, sending and ending as iputils' ping does: probes out, typed records in.
 
     with open_ping_socket(destination.family) as sock:
-        pinger = Pinger(sock, Plan(destination.family, destination.address, count=3))
-        for record in pinger.records():
+        run = PingRun(sock, PingPlan(target, count=3))
+        for record in run.records():
             ...
-        pinger.tally.loss_percent
+        run.tally.loss_percent
 
-Theory of operation
--------------------
+Matching, outcomes and round trips are the prober's (`pingsock.probe`): this is its ledger with one target, for which
+every sender's reply counts (with a mark), and probes wait for as long as the run lasts.
 
-A ping socket with its error queue on has one trap: an ICMP error that nobody has read yet, a mere redirect too, makes
-the **next send or receive fail once**, with the errno of that error. A program that takes this for a failed send counts
-every other probe as lost. So the error queue is read before each send and before each receive, and when a send fails
-nevertheless, the queue is read and the send repeated, as long as the queue explains the failure.
-
-The same queue holds ICMP errors (origin 2 and 3), what this host itself refused (origin 1) and transmit time stamps
-(origin 4). Origin is looked at first, then the type: redirect and source quench are notes, since the probe went on.
-
-The kernel has matched the identifier. Here a reply is matched by its sequence number, its source is compared with the
-destination, and its payload with what was sent. The first 16 bytes of the payload are the sending time, as in
-iputils, so that both look alike on the wire; nobody reads them here.
+The first 16 bytes of a payload are the sending time, as in iputils, so that both look alike on the wire; nobody reads
+them here.
 """
 
 from __future__ import annotations
 
 import errno
 import time
-from _socket import AF_INET
 from select import POLLERR, POLLHUP, POLLIN, poll
 from struct import Struct
 
-from pingsock.sockets.ancillary import CONTROL_BYTES, read_ancillary_untrusted
-from pingsock.tools.flight import Flight
-from pingsock.tools.records import Duplicate, Interruption, Note, Reply, ReportedError, SendFailure, Stray
-from pingsock.tools.schedule import MILLISECOND, Schedule
-from pingsock.tools.statistics import Tally
+from pingsock.probe.channel import Channel
+from pingsock.probe.clock import MILLISECOND, SECOND, Stepwatch, read_clocks
+from pingsock.probe.flow import Flow
+from pingsock.probe.ledger import Ledger
+from pingsock.probe.outcome import packet_went_on
+from pingsock.probe.records import Duplicate, EchoReply, IcmpReport, Record, SendFailure, Stray
+from pingsock.probe.statistics import Tally
+from pingsock.tools.ping_schedule import Schedule
 from pingsock.wire import linux
-from pingsock.wire.echo import echo_request, parse_echo_untrusted
-from pingsock.wire.errors import BadPacket
 from pingsock.wire.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pingsock.sockets.ancillary import ExtendedError
+    from pingsock.probe.target import Target
     from pingsock.sockets.choose import PingSocket
-    from pingsock.tools.records import Record, SocketAddress
 
-SECOND = 1000 * MILLISECOND
 TIME_BYTES = 16
 """Size of the sending time at the start of a payload; shorter payloads have none."""
 _TIME = Struct(linux.TIMEVAL_NEW_LAYOUT)
 _ICMP_HEADER = 8
-_REQUEST, _REPLY = {True: 8, False: 128}, {True: 0, False: 129}
-_SOURCE_QUENCH, _REDIRECT = 4, 5
-_REPORTERS = (linux.SO_EE_ORIGIN_ICMP, linux.SO_EE_ORIGIN_ICMP6)
-_HOP_LIMIT_WANTED = {
-    True: (linux.SOL_IP, linux.IP_RECVTTL),
-    False: (linux.SOL_IPV6, linux.IPV6_RECVHOPLIMIT),
-}
 _NOT_NOW = (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM)
-_LARGER_REPLY = 128
-"""Room for replies that are longer than their probe; more is cut off."""
-_REPLIES_A_ROUND = 256
-"""What the default receive buffer holds. After as many it is looked whether a probe is due."""
-_SEND_ATTEMPTS = 8
 _LONGEST_WAIT = 3600 * SECOND
 
 
-class Plan(Value):
-    """What to send, how often and for how long. Times are nanoseconds."""
+class Interruption(Value):
+    """The descriptor given as `waker` became readable; whoever gave it knows why."""
 
-    family: int
-    destination: SocketAddress
-    size: int = 56
-    """Bytes of payload, up to 65507 (IPv4) or 65527 (IPv6)."""
+
+class PingPlan(Value):
+    """Whom to ping, how often and for how long. Times are nanoseconds."""
+
+    target: Target
+    """Its options say how large the probes are."""
     count: int = 0
     """Probes to send; 0 is no limit."""
     interval: int = SECOND
@@ -83,8 +62,6 @@ class Plan(Value):
     """End after this time, or with the first ICMP error; 0 is no deadline."""
     linger: int = 10 * SECOND
     """How long to wait for the first reply when all probes have been sent; 0 is for ever."""
-    answered_by_others: bool = False
-    """Replies may come from any address, because the destination is a group."""
 
 
 class Waiter:
@@ -105,42 +82,43 @@ class Waiter:
         return any(d != self._waker and events & (POLLIN | POLLERR | POLLHUP) for d, events in ready), woken
 
 
-class Pinger:
-    """Pings one destination over a ping socket of its own, which is made non-blocking.
+if TYPE_CHECKING:
+    Happening = Record | Stray | Interruption
 
-    The socket should have been opened as `open_ping_socket` does: error queue on, time stamps on. `clock` and
-    `calendar` give nanoseconds, monotonic and since 1970.
+
+class PingRun:
+    """Pings one target over a ping socket of its own, which is made non-blocking.
+
+    The socket should have been opened as `open_ping_socket` does: error queue on, time stamps on. `clocks` gives
+    nanoseconds, monotonic and since 1970.
     """
 
     def __init__(
         self,
         sock: PingSocket,
-        plan: Plan,
+        plan: PingPlan,
         waker: int = -1,
         *,
         waiter: Waiter | None = None,
-        clock: Callable[[], int] = time.monotonic_ns,
-        calendar: Callable[[], int] = time.time_ns,
+        clocks: Callable[[], tuple[int, int]] = read_clocks,
     ) -> None:
         self.plan = plan
         self.tally = Tally()
-        self.timed = plan.size >= TIME_BYTES
+        size = plan.target.options.size
+        self.timed = size >= TIME_BYTES
         """Are round trips in the statistics? (iputils leaves them out when a payload has no room for the time.)"""
-        self._sock = sock
+        self._is_ipv4 = plan.target.family == linux.AF_INET
         self._waiter = waiter or Waiter(sock, waker)
-        self._clock = clock
-        self._calendar = calendar
-        self._is_ipv4 = plan.family == AF_INET
-        self._flight = Flight()
+        self._clocks = clocks
+        self._flow = Flow(plan.target, bytes(index & 0xFF for index in range(size)))
         self._schedule = Schedule(plan.count, plan.interval, plan.deadline, plan.linger)
-        self._payload = bytes(index & 0xFF for index in range(plan.size))
+        self._heard: list[Record | Stray] = []
         self._stopped = False
-        self._explained = False
-        self._exceeded_mtu = 0
-        self._opened = self._started = self._last_sent = self._clock()
-        sock.setblocking(False)
-        sock.setsockopt(*_HOP_LIMIT_WANTED[self._is_ipv4], 1)
-        self._restart_stamp_keys()
+        stepwatch = Stepwatch()
+        stepwatch.show(*clocks())
+        self._ledger = Ledger(plan.target.family, stepwatch, b"", compared_from=TIME_BYTES, any_source=True)
+        self._channel = Channel(sock, self._ledger, stepwatch, self._hear, size, clocks=clocks)
+        self._opened = self._started = self._last_sent = self._now()
 
     def stop(self) -> None:
         """Let `records` end before its next record."""
@@ -151,197 +129,98 @@ class Pinger:
         """Nanoseconds from the start to the last probe sent."""
         return self._last_sent - self._started
 
-    def records(self) -> Iterator[Record]:
+    def records(self) -> Iterator[Happening]:
         """Ping, and yield what happens as it happens. Ends as the plan says, or after `stop`."""
         self._start()
         while not self._over():
-            if self._schedule.next_send(self.tally) <= self._clock():
-                yield from self._send()
+            if self._schedule.next_send(self.tally) <= self._now():
+                self._send()
+                yield from self._take()
                 if self._over():
                     return
-            ready, woken = self._waiter.wait(self._schedule.wakes(self.tally) - self._clock())
+            ready, woken = self._waiter.wait(self._schedule.wakes(self.tally) - self._now())
             if woken:
                 yield Interruption()
             if ready:
-                yield from self._collect()
+                self._channel.collect()
+                yield from self._take()
+
+    def _now(self) -> int:
+        return self._clocks()[0]
 
     def _start(self) -> None:
         # The kernel switches time stamping on a moment after it was asked for.
-        while (early := self._opened + MILLISECOND - self._clock()) > 0:
+        while (early := self._opened + MILLISECOND - self._now()) > 0:
             time.sleep(early / SECOND)
-        self._started = self._last_sent = self._clock()
+        self._started = self._last_sent = self._now()
         self._schedule.start(self._started)
 
     def _over(self) -> bool:
-        return self._stopped or self._schedule.finished(self._clock(), self.tally)
+        return self._stopped or self._schedule.finished(self._now(), self.tally)
 
     # Sending
 
-    def _send(self) -> Iterator[Record]:
-        yield from self._read_error_queue()
+    def _send(self) -> None:
         sequence = (self.tally.transmitted + 1) & 0xFFFF
-        for _ in range(_SEND_ATTEMPTS):
-            failure = self._try_to_send(sequence)
-            if not failure:
-                self._count_as_sent()
-                return
-            self._explained = False
-            yield from self._read_error_queue()
-            if not self._explained:
-                break
-        self._restart_stamp_keys()
-        if failure in _NOT_NOW and self._schedule.postpone(self._clock(), failure == errno.EAGAIN):
-            return
-        yield self._refusal(sequence, failure)
+        failure = self._channel.send(self._flow, sequence, self._payload())
+        if not failure:
+            number = self.tally.transmitted + 1
+            self._ledger.sent(sequence, self._flow, number, self._channel.last_sent_at)
+            self._count_as_sent()
+        elif failure not in _NOT_NOW or not self._schedule.postpone(self._now(), failure == errno.EAGAIN):
+            self._refused(sequence, failure)
 
-    def _try_to_send(self, sequence: int) -> int:
-        """Send a probe; 0 or the errno of the failure."""
-        calendar, clock = self._calendar(), self._clock()
-        payload = self._payload
-        if self.timed:
-            payload = _TIME.pack(calendar // SECOND, calendar % SECOND // 1000) + payload[TIME_BYTES:]
-        try:
-            self._sock.sendto(echo_request(self.plan.family, 0, sequence, payload), self.plan.destination)
-        except OSError as error:
-            return error.errno or errno.EIO
-        self._flight.sent(sequence, clock, calendar)
-        return 0
+    def _payload(self) -> bytes:
+        if not self.timed:
+            return self._flow.payload
+        calendar = self._clocks()[1]
+        return _TIME.pack(calendar // SECOND, calendar % SECOND // 1000) + self._flow.payload[TIME_BYTES:]
 
     def _count_as_sent(self) -> None:
         self.tally.transmitted += 1
-        self._last_sent = self._clock()
+        self._last_sent = self._now()
         self._schedule.sent(self._last_sent, self.tally)
 
-    def _refusal(self, sequence: int, failure: int) -> SendFailure:
+    def _refused(self, sequence: int, failure: int) -> None:
+        mtu = self._channel.exceeded_mtu()
         if failure == errno.EMSGSIZE:
             self.tally.reported_errors += 1
         else:
             self.tally.failures += 1
         self._count_as_sent()
-        mtu, self._exceeded_mtu = self._exceeded_mtu, 0
-        return SendFailure(sequence, failure, mtu if failure == errno.EMSGSIZE else 0)
+        known_mtu = mtu if failure == errno.EMSGSIZE else 0
+        self._heard.append(SendFailure(self.plan.target, self.tally.transmitted, sequence, 0, failure, known_mtu))
 
-    def _restart_stamp_keys(self) -> None:
-        """Let the socket count its sends from 0 again; sockets without transmit stamps are left alone."""
-        self._flight.forget_keys()
-        try:
-            flags = self._sock.getsockopt(linux.SOL_SOCKET, linux.SO_TIMESTAMPING)
-            if flags & linux.SOF_TIMESTAMPING_OPT_ID:
-                without = flags & ~linux.SOF_TIMESTAMPING_OPT_ID
-                self._sock.setsockopt(linux.SOL_SOCKET, linux.SO_TIMESTAMPING, without)
-                self._sock.setsockopt(linux.SOL_SOCKET, linux.SO_TIMESTAMPING, flags)
-        except OSError:
-            pass
+    # Hearing
 
-    # Receiving
-
-    def _collect(self) -> Iterator[Record]:
-        yield from self._read_error_queue()
-        for _ in range(_REPLIES_A_ROUND):
+    def _take(self) -> Iterator[Record | Stray]:
+        """What was heard, each counted when its turn comes: a run may end between two."""
+        heard, self._heard = self._heard, []
+        for record in heard:
+            self._count(record)
+            yield record
             if self._over():
                 return
-            try:
-                message, items, _, source = self._sock.recvmsg(
-                    _ICMP_HEADER + self.plan.size + _LARGER_REPLY, CONTROL_BYTES
-                )
-            except BlockingIOError:
-                return
-            except OSError:
-                yield from self._read_error_queue()
-            else:
-                yield from self._reply_untrusted(message, items, source)
 
-    def _reply_untrusted(
-        self, message: bytes, items: list[tuple[int, int, bytes]], source: SocketAddress
-    ) -> Iterator[Record]:
-        clock, calendar = self._clock(), self._calendar()
-        try:
-            kind, _, _, sequence = parse_echo_untrusted(message)
-            beside = read_ancillary_untrusted(items)
-        except BadPacket:
-            return
-        if kind != _REPLY[self._is_ipv4]:
-            return
-        if not self._flight.knows(sequence):
+    def _hear(self, record: Record | Stray) -> None:
+        self._heard.append(record)
+
+    def _count(self, record: Record | Stray) -> None:
+        if isinstance(record, Stray):
             self.tally.strays += 1
-            yield Stray(sequence, source)
-            return
-        round_trip, how = self._flight.round_trip(sequence, beside.stamp, clock, calendar)
-        first = self._flight.answer(sequence)
-        self._count_reply(sequence, first, len(message), round_trip)
-        yield (Reply if first else Duplicate)(
-            sequence,
-            source,
-            message,
-            beside.hop_limit,
-            round_trip,
-            how,
-            other_source=source[0] != self.plan.destination[0] and not self.plan.answered_by_others,
-            truncated=len(message) < _ICMP_HEADER + self.plan.size,
-            altered_at=self._altered_at(message[_ICMP_HEADER:]),
-        )
-
-    def _count_reply(self, sequence: int, first: bool, size: int, round_trip: int) -> None:
-        self.tally.acknowledge(sequence)
-        if first:
-            self.tally.received += 1
-        else:
-            self.tally.duplicates += 1
-        if self.timed and size >= _ICMP_HEADER + TIME_BYTES:
-            self.tally.round_trips.add(round_trip // 1000)
-
-    def _altered_at(self, payload: bytes) -> int:
-        received, sent = payload[TIME_BYTES : self.plan.size], self._payload[TIME_BYTES : len(payload)]
-        if received == sent:
-            return -1
-        return TIME_BYTES + next(
-            at for at, (got, wanted) in enumerate(zip(received, sent, strict=False)) if got != wanted
-        )
-
-    # The error queue
-
-    def _read_error_queue(self) -> Iterator[Record]:
-        while True:
-            try:
-                quote, items, _, destination = self._sock.recvmsg(
-                    _ICMP_HEADER, CONTROL_BYTES, linux.MSG_ERRQUEUE | linux.MSG_DONTWAIT
-                )
-            except OSError as error:
-                # PyPy raises a plain OSError where CPython raises BlockingIOError.
-                if error.errno == errno.EAGAIN:
-                    return
-                raise
-            try:
-                beside = read_ancillary_untrusted(items)
-            except BadPacket:
-                continue
-            if beside.error is None:
-                continue
-            if beside.error.origin in _REPORTERS:
-                self._explained = True
-                yield from self._reported_untrusted(quote, destination, beside.error)
-            else:
-                self._note_local(beside.error, beside.stamp)
-
-    def _note_local(self, entry: ExtendedError, stamp: int) -> None:
-        if entry.origin == linux.SO_EE_ORIGIN_TIMESTAMPING and entry.info == linux.SCM_TSTAMP_SND:
-            self._flight.left(entry.data, stamp)
-        elif entry.origin == linux.SO_EE_ORIGIN_LOCAL and entry.errno == errno.EMSGSIZE:
-            self._exceeded_mtu = entry.info
-
-    def _reported_untrusted(self, quote: bytes, destination: SocketAddress, entry: ExtendedError) -> Iterator[Record]:
-        try:
-            kind, _, _, sequence = parse_echo_untrusted(quote)
-        except BadPacket:
-            return
-        ours = kind == _REQUEST[self._is_ipv4] and destination[0] == self.plan.destination[0]
-        if not (ours and self._flight.knows(sequence)):
-            return
-        record = Note if self._is_ipv4 and entry.type in (_SOURCE_QUENCH, _REDIRECT) else ReportedError
-        if record is ReportedError:
+        elif isinstance(record, EchoReply):
+            self._count_reply(record)
+        elif isinstance(record, IcmpReport) and not packet_went_on(record.type, is_ipv4=self._is_ipv4):
             self.tally.reported_errors += 1
             # iputils lets only IPv4 errors count for the "pipe" figure.
             if self._is_ipv4:
-                self.tally.acknowledge(sequence)
-        reporter = (entry.offender, 0) if self._is_ipv4 else (entry.offender, 0, 0, entry.offender_scope)
-        yield record(sequence, reporter, self.plan.family, entry.type, entry.code, entry.info)
+                self.tally.acknowledge(record.sequence)
+
+    def _count_reply(self, record: EchoReply) -> None:
+        self.tally.acknowledge(record.sequence)
+        if isinstance(record, Duplicate):
+            self.tally.duplicates += 1
+        else:
+            self.tally.received += 1
+        if self.timed and len(record.message) >= _ICMP_HEADER + TIME_BYTES:
+            self.tally.round_trips.add(record.round_trip_ns // 1000)

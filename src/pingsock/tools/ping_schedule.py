@@ -21,12 +21,13 @@ however long a wake-up takes. After a delay of more than one interval nothing is
 
 from __future__ import annotations
 
+from pingsock.probe.clock import MILLISECOND
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pingsock.tools.statistics import Tally
+    from pingsock.probe.statistics import Tally
 
 NEVER = 2**63 - 1
-MILLISECOND = 1_000_000
 _SHORTEST_LAST_WAIT = 100_000_000
 """A round trip is measured between the kernel's stamps, so it says nothing of how long a reply waits to be read."""
 _PAUSE = 10 * MILLISECOND

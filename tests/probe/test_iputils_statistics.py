@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pingsock.tools.statistics import RoundTrips, Tally, integer_square_root
+from pingsock.probe.statistics import RoundTrips, Tally, integer_square_root
 
 
 def of(*microseconds: int) -> RoundTrips:
