@@ -19,6 +19,8 @@ BETWEEN_KERNEL_STAMPS = "kernel"
 """Round trip = the kernel's receive stamp minus its transmit stamp."""
 TO_KERNEL_STAMP = "receive"
 """Round trip by our monotonic clock, less the time the reply waited for us, which the kernel's receive stamp tells."""
+INTERPOLATED = "interpolated"
+"""As TO_KERNEL_STAMP, for probes many of which one system call sent: evenly spread over the time of that call."""
 BY_OUR_CLOCK = "clock"
 """Round trip by our monotonic clock alone; the time until we were scheduled is in it."""
 
