@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from pingsock.probe.engine import Departure, Lane
     from pingsock.probe.flow import SocketSettings
+    from pingsock.probe.records import Record, Stray
     from pingsock.probe.schedule import Plan
     from pingsock.probe.target import ProbeOptions, Target
     from pingsock.sockets.choose import PingSocket
@@ -57,8 +58,13 @@ class Prober:
         summaries: bool = True,
         open_socket: Callable[..., PingSocket] = open_ping_socket,
         on_open: Callable[[Lane, Channel], None] = lambda _lane, _channel: None,
+        clock: Callable[[], int] = monotonic_ns,
+        clocks: Callable[[], tuple[int, int]] = read_clocks,
     ) -> None:
-        """`size` is the largest payload to come, in bytes; `on_open` is told of each new channel."""
+        """`size` is the largest payload to come, in bytes; `on_open` is told of each new channel.
+
+        `clock` and `clocks`, which reads it together with the realtime clock, are for tests.
+        """
         self.engine = Engine(rate=rate, summaries=summaries)
         self.channels: dict[Lane, Channel] = {}
         self.token = os.urandom(TOKEN_BYTES)
@@ -68,8 +74,10 @@ class Prober:
         self._size = size
         self._open_socket = open_socket
         self._on_open = on_open
+        self._clock = clock
+        self._clocks = clocks
         self._stepwatch = Stepwatch()
-        self._stepwatch.show(*read_clocks())
+        self._stepwatch.show(*clocks())
 
     def course(self, target: Target, plan: Plan, owner: object = None) -> Course:
         """A course whose probes carry this prober's token."""
@@ -85,12 +93,12 @@ class Prober:
 
         :raises NoPingSocket: no socket can be opened, of any kind and either family.
         """
-        now = monotonic_ns()
+        now = self._clock()
         everything_read = self._read(readable, now)
         if everything_read:
             self.engine.advance(now)
         sent_all = self._send()
-        return self.engine.wakes_at(monotonic_ns()) if everything_read and sent_all else _AT_ONCE
+        return self.engine.wakes_at(self._clock()) if everything_read and sent_all else _AT_ONCE
 
     def close(self) -> None:
         """Close all sockets. Idempotent."""
@@ -108,7 +116,7 @@ class Prober:
     def _collect(self, lane: Lane) -> bool:
         channel = self.channels[lane]
         everything = channel.collect()
-        self.engine.dropped(lane, channel.drops(), monotonic_ns())
+        self.engine.dropped(lane, channel.drops(), self._clock())
         return everything
 
     # Sending
@@ -116,7 +124,7 @@ class Prober:
     def _send(self) -> bool:
         """Send what is due; False if there is more."""
         for _ in range(BURST):
-            departure = self.engine.departure(monotonic_ns())
+            departure = self.engine.departure(self._clock())
             if departure is not None:
                 self._send_one(departure)
             elif self.engine.wanted is not None:
@@ -133,7 +141,7 @@ class Prober:
             self.engine.sent(departure, channel.last_sent_at)
             return
         mtu = channel.exceeded_mtu() if failure == errno.EMSGSIZE else 0
-        self.engine.refused(departure, failure, mtu, monotonic_ns())
+        self.engine.refused(departure, failure, mtu, self._clock())
 
     # Opening
 
@@ -172,9 +180,12 @@ class Prober:
         return sock
 
     def _add_lane(self, settings: SocketSettings, sock: PingSocket) -> None:
+        def hear(record: Record | Stray) -> None:
+            self.engine.heard(lane, record)
+
         ledger = Ledger(settings[0], self._stepwatch, self.token)
-        channel = Channel(sock, ledger, self._stepwatch, lambda record: self.engine.heard(lane, record), self._size)
+        channel = Channel(sock, ledger, self._stepwatch, hear, self._size, clocks=self._clocks)
         room = channel.reserve(self._in_flight, self._size)
-        lane = self.engine.add_lane(settings, ledger, room, monotonic_ns() + _WARM_UP)
+        lane = self.engine.add_lane(settings, ledger, room, self._clock() + _WARM_UP)
         self.channels[lane] = channel
         self._on_open(lane, channel)
