@@ -205,7 +205,7 @@ class Engine:
         lane, course, sequence = departure
         plan = course.plan
         self._count(course, now)
-        course.statistics.note_sent()
+        course.statistics.sent += 1
         lane.ledger.sent(sequence, course, course.number, now, plan.timeout_ns, plan.late_window_ns)
         course.undecided += 1
 
