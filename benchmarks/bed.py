@@ -1,0 +1,169 @@
+"""What several benchmarks stand on: a network namespace of their own, C programs, long paths, load, and figures."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pickle
+import resource
+import signal
+import socket
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+CLONE_NEWNET = 0x40000000
+YARDSTICKS = Path(__file__).resolve().parent / "yardstick"
+SOURCE = Path(__file__).resolve().parent.parent / "src"
+_ENTRY = struct.Struct("=4sHHQ")
+
+
+def enter_namespace() -> None:
+    """Move this process into a network namespace in which everybody may open ping sockets."""
+    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET):
+        raise SystemExit(f"{sys.argv[0]}: needs root, to make a network namespace")
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    Path("/proc/sys/net/ipv4/ping_group_range").write_text("0 2147483647")
+
+
+def build(name: str) -> str:
+    """Compile a program of `yardstick/`; the path of the result, in a temporary folder."""
+    result = Path(tempfile.mkdtemp(prefix="pingsock-yardstick-")) / name
+    subprocess.run(["cc", "-O2", "-Wall", "-Wextra", "-o", result, YARDSTICKS / f"{name}.c"], check=True)
+    return str(result)
+
+
+class Paths:
+    """All of 10.0.0.0/8 behind a TUN device, each address as far away as `delay_of` says."""
+
+    def __init__(self, program: str, shortest_ms: int, longest_ms: int) -> None:
+        self._log = Path(tempfile.mkdtemp(prefix="pingsock-paths-")) / "log"
+        command = [program, "paths", str(shortest_ms), str(longest_ms), str(self._log)]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE)
+        assert self._process.stdout is not None
+        self._process.stdout.readline()
+        for line in (
+            "link set paths txqueuelen 50000",
+            "link set paths up",
+            "address add 192.0.2.1/32 dev paths",
+            "route add 10.0.0.0/8 dev paths src 192.0.2.1",
+        ):
+            subprocess.run(["ip", *line.split()], check=True)
+
+    def stop(self) -> dict[tuple[str, int], int]:
+        """End it; how long each reply was really under way there: (address, sequence) -> nanoseconds."""
+        self._process.send_signal(signal.SIGTERM)
+        self._process.wait()
+        entries = _ENTRY.iter_unpack(self._log.read_bytes())
+        return {(socket.inet_ntoa(address), sequence): took for address, sequence, _zero, took in entries}
+
+
+def addresses(network: str, count: int) -> list[str]:
+    """The first `count` addresses from `network` on."""
+    (first,) = struct.unpack("!I", socket.inet_aton(network))
+    return [socket.inet_ntoa(struct.pack("!I", first + index)) for index in range(count)]
+
+
+@contextmanager
+def load(processes: int, *, own_group: bool) -> Iterator[None]:
+    """Keep so many processes computing. In a group of their own, the scheduler (autogroup) shares by groups first."""
+    if not processes:
+        yield
+        return
+    command = ["stress-ng", "--quiet", "--cpu", str(processes), "--cpu-method", "int64"]
+    hogs = subprocess.Popen(command, start_new_session=own_group)
+    time.sleep(5)
+    try:
+        yield
+    finally:
+        hogs.terminate()
+        hogs.wait()
+
+
+def in_child(work: Callable[..., Any], *arguments: Any) -> tuple[dict[str, float], Any]:
+    """Run `work` in a forked process; its `wall` and `cpu` seconds and `peak` MiB resident, and what it returned."""
+    reader, writer = os.pipe()
+    begin = time.perf_counter()
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            with os.fdopen(writer, "wb") as pipe:
+                pickle.dump(work(*arguments), pipe)
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as results:
+        content = results.read()
+    _, status, usage = os.wait4(child, 0)
+    if status:
+        raise SystemExit(f"{work.__name__} failed with status {status}")
+    return _usage(usage, time.perf_counter() - begin), pickle.loads(content)
+
+
+def run_command(command: list[str], **environment: str) -> tuple[dict[str, float], str]:
+    """Run a command to its end; `wall`, `cpu` and `peak` as in `in_child`, and what it wrote."""
+    with tempfile.TemporaryFile("w+") as output:
+        begin = time.perf_counter()
+        process = subprocess.Popen(
+            command,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONPATH": str(SOURCE), **environment},
+        )
+        _, _status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - begin
+        process.returncode = 0
+        output.seek(0)
+        return _usage(usage, wall), output.read()
+
+
+def _usage(usage: resource.struct_rusage, wall: float) -> dict[str, float]:
+    return {"wall": wall, "cpu": usage.ru_utime + usage.ru_stime, "peak": usage.ru_maxrss / 1024}
+
+
+def percentile(values: Iterable[float], percent: float) -> float:
+    """The value that `percent` of all do not exceed; NaN of none."""
+    ordered = sorted(values)
+    return ordered[min(int(len(ordered) * percent / 100), len(ordered) - 1)] if ordered else float("nan")
+
+
+def medians(rounds: list[dict[str, float]]) -> dict[str, float]:
+    """The median of each figure over the rounds."""
+    return {name: statistics.median(each[name] for each in rounds) for name in rounds[0]}
+
+
+def interleaved(
+    contenders: dict[str, Callable[[], dict[str, float]]], rounds: int
+) -> dict[str, list[dict[str, float]]]:
+    """Run all contenders in turn, so many rounds; the figures of each, round by round."""
+    results: dict[str, list[dict[str, float]]] = {name: [] for name in contenders}
+    for _ in range(rounds):
+        for name, run in contenders.items():
+            results[name].append(run())
+    return results
+
+
+def table(results: dict[str, list[dict[str, float]]], yardstick: str, ratio_of: str) -> str:
+    """Medians of each contender, a line each, with the median of the ratios to the yardstick round by round."""
+    figures = list(next(iter(results.values()))[0])
+    lines = [f"{'':<34}" + "".join(f"{name:>14}" for name in figures) + f"{ratio_of + ' ratio':>16}"]
+    for contender, rounds in results.items():
+        ratios = [mine[ratio_of] / its[ratio_of] for mine, its in zip(rounds, results[yardstick], strict=True)]
+        middle = medians(rounds)
+        cells = "".join(f"{middle[name]:>14.4g}" for name in figures)
+        lines.append(f"{contender:<34}{cells}{statistics.median(ratios):>16.2f}")
+    return "\n".join(lines)
