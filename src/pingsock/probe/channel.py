@@ -109,7 +109,11 @@ class Channel:
     # Room
 
     def reserve(self, replies: int, size: int) -> int:
-        """Ask for a receive buffer for so many replies with `size` bytes of payload; returns for how many it is."""
+        """Ask for a receive buffer for so many replies with `size` bytes of payload; returns for how many it is.
+
+        Larger replies are cut from now on.
+        """
+        self._largest_reply = _ICMP_HEADER + size + _LARGER_REPLY
         held = self._buffer()
         if held < replies * charge(size):
             self.sock.setsockopt(linux.SOL_SOCKET, linux.SO_RCVBUF, min(replies * charge(size), 2**31 - 1))

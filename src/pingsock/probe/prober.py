@@ -43,6 +43,8 @@ NEVER_FRAGMENT = {
 _WARM_UP = 2 * MILLISECOND
 """The kernel switches time stamping on a moment after it was asked for; first packets would lack their stamps."""
 _AT_ONCE = 0
+_PAYLOADS_KEPT = 256
+"""Each kind of target has one; more are made anew."""
 
 
 class Prober:
@@ -54,14 +56,13 @@ class Prober:
         rate: float = 0.0,
         kinds: Sequence[str] = KINDS,
         in_flight: int = IN_FLIGHT,
-        size: int = 0,
         summaries: bool = True,
         open_socket: Callable[..., PingSocket] = open_ping_socket,
         on_open: Callable[[Lane, Channel], None] = lambda _lane, _channel: None,
         clock: Callable[[], int] = monotonic_ns,
         clocks: Callable[[], tuple[int, int]] = read_clocks,
     ) -> None:
-        """`size` is the largest payload to come, in bytes; `on_open` is told of each new channel.
+        """`on_open` is told of each new channel.
 
         `clock` and `clocks`, which reads it together with the realtime clock, are for tests.
         """
@@ -71,7 +72,8 @@ class Prober:
         self._payloads: dict[ProbeOptions, bytes] = {}
         self._kinds = kinds
         self._in_flight = in_flight
-        self._size = size
+        self._size = 0
+        """Bytes of the largest payload so far."""
         self._open_socket = open_socket
         self._on_open = on_open
         self._clock = clock
@@ -81,10 +83,24 @@ class Prober:
 
     def course(self, target: Target, plan: Plan, owner: object = None) -> Course:
         """A course whose probes carry this prober's token."""
-        payload = self._payloads.get(target.options)
+        return Course(target, plan, self._payload(target.options), owner)
+
+    def _payload(self, options: ProbeOptions) -> bytes:
+        payload = self._payloads.get(options)
         if payload is None:
-            payload = self._payloads[target.options] = fill_payload(self.token, target.options)
-        return Course(target, plan, payload, owner)
+            if len(self._payloads) >= _PAYLOADS_KEPT:
+                self._payloads.clear()
+            payload = self._payloads[options] = fill_payload(self.token, options)
+            self._expect(options.size)
+        return payload
+
+    def _expect(self, size: int) -> None:
+        """Make room for replies of that size, if they are larger than all before."""
+        if size <= self._size:
+            return
+        self._size = size
+        for lane, channel in self.channels.items():
+            lane.room = channel.reserve(self._in_flight, size)
 
     def turn(self, readable: Iterable[Lane]) -> int:
         """Read what arrived by these lanes, decide, and send what is due; returns when to call again, `monotonic_ns`.
