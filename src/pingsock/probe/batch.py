@@ -1,0 +1,341 @@
+"""The batch driver: very many targets, hundreds of packets by one system call, the records of every driver.
+
+Theory of operation
+-------------------
+
+Targets stream in, in blocks of packed addresses. A block's first probes go out as one group, and their ordinary replies
+come back as one `Replies`: neither makes an object for a target. Every other thing that befalls a probe makes its target
+a course of the engine, which then retries, waits and decides as it does in every driver. Targets that do not fit into a
+block, and plans with more than one probe of each target, are courses from the beginning.
+
+What is under way never exceeds what the receive buffers hold. Where sequence numbers or buffers of a socket are used up,
+another socket is opened.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+from array import array
+from typing import cast
+
+from pingsock.probe.batch_channel import CAPACITY, BatchChannel, ReplyBuffer
+from pingsock.probe.batch_ledger import BatchLedger, Group
+from pingsock.probe.batch_replies import Replies
+from pingsock.probe.batch_targets import TargetBlock, blocks_of
+from pingsock.probe.blocking import BlockingProber
+from pingsock.probe.clock import MILLISECOND
+from pingsock.probe.engine import NO_ROOM, Engine
+from pingsock.probe.flow import control_items, fill_payload, socket_settings
+from pingsock.probe.ledger import SEQUENCES
+from pingsock.probe.outcome import ANSWERED
+from pingsock.probe.schedule import Plan
+from pingsock.probe.target import DEFAULT_SIZE
+from pingsock.sockets.mmsg import SendBatch, join_control, require_batch_calls
+from pingsock.wire.echo import echo_request
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from pingsock.probe.course import Course
+    from pingsock.probe.engine import Happening, Lane
+    from pingsock.probe.flow import SocketSettings
+    from pingsock.probe.records import Record, Stray
+    from pingsock.probe.target import ProbeOptions, Target
+    from pingsock.sockets.choose import PingSocket
+
+_PAUSE = 10 * MILLISECOND
+_WARM_UP = 2 * MILLISECOND
+_FULL_QUEUE_PAUSE = MILLISECOND
+_ICMP_HEADER = 8
+_SEQUENCE_AT = 6
+_ADDRESS_AT = {2: (4,), 10: (8, 16)}
+_ADDRESS_KIND = {2: "I", 10: "Q"}
+
+
+class BatchEngine(Engine):
+    """An engine beside which groups of probes are sent."""
+
+    def __init__(self, *, rate: float = 0.0, summaries: bool = True) -> None:
+        super().__init__(rate=rate, summaries=summaries)
+        self.streaming = False
+        """There are targets that no group has been made of yet."""
+        self._is_paced = rate > 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is anything left to do."""
+        return super().busy or self.streaming or any(lane.ledger.waiting for lane in self.lanes)
+
+    def tell_replies(self, replies: Replies) -> None:
+        """These replies are what has happened next."""
+        self._happened.append(cast("Happening", (None, replies)))
+
+    def allow(self, now: int, most: int) -> int:
+        """How many probes the rate allows to send at once now, and count them as sent."""
+        if not self._is_paced:
+            return most
+        count = 0
+        while count < most and self._pace.free_at() <= now:
+            self._pace.spend(now)
+            count += 1
+        return count
+
+    def allows_from(self) -> int:
+        """When the rate allows the next probe."""
+        return self._pace.free_at()
+
+    def lanes_for(self, settings: SocketSettings) -> list[Lane]:
+        """The sockets with these settings; the one in use comes first."""
+        return self._by_settings.get(settings, [])
+
+    def want_lane(self, settings: SocketSettings, now: int) -> bool:
+        """Ask for one more socket with these settings; False if there can be none."""
+        if settings in self._refused or len(self.lanes) >= self._most_lanes:
+            return False
+        if not any(lane.usable_from > now for lane in self.lanes_for(settings)):
+            self.wanted = settings
+        return True
+
+    def adopt(self, course: Course, due: int) -> None:
+        """A course whose first probe was sent in a group, and has no outcome yet."""
+        course.due = due
+        course.number = course.undecided = 1
+        course.statistics.sent += 1
+        self.active += 1
+
+
+class Profile:
+    """Buffers for probes that look alike."""
+
+    def __init__(self, block: TargetBlock, token: bytes, replies: ReplyBuffer) -> None:
+        target = block.target(0)
+        family, options = block.family, block.options
+        self.settings = socket_settings(target)
+        self.payload = fill_payload(token, options)
+        self.replies = replies
+        message = echo_request(family, 0, 0, self.payload)
+        self._batch = SendBatch(family, CAPACITY, len(message), join_control(control_items(target)))
+        self._sequences = self._batch.message_column(_SEQUENCE_AT, "H")
+        self._addresses = [self._batch.name_column(at, _ADDRESS_KIND[family]) for at in _ADDRESS_AT[family]]
+        self._batch.messages[:] = message.ljust(self._batch.stride, b"\0") * CAPACITY
+        self._batch.name_column(0, "H")[:] = array("H", [family]) * CAPACITY
+
+    def fill(self, block: TargetBlock, first: int, count: int, sequence: int) -> None:
+        """Prepare probes of so many targets of the block, with sequence numbers from `sequence` on."""
+        for column, source in zip(self._addresses, block.columns, strict=True):
+            column[:count] = source[first : first + count]
+        self._sequences[:count] = _SEQUENCES[sequence : sequence + count]
+
+    def send(self, descriptor: int, count: int) -> int:
+        """Send the first of what was prepared; how many were sent. OSError if not even one."""
+        return self._batch.send(descriptor, 0, count)
+
+
+def _network_order() -> memoryview:
+    numbers = array("H", range(SEQUENCES))
+    if sys.byteorder == "little":
+        numbers.byteswap()
+    return memoryview(numbers)
+
+
+_SEQUENCES = _network_order()
+"""Every sequence number as it stands in a message."""
+
+
+class BatchProber(BlockingProber):
+    """A prober for one plan and a stream of targets. Use it in a `with` block, or close it.
+
+    `happenings` yields what happens; a `Replies`, without a course, stands for many ordinary replies. `size` is the
+    largest payload to come, in bytes; further settings are those of `Prober`. NoBatchCalls where there is no
+    sendmmsg(2).
+    """
+
+    def __init__(
+        self, targets: Iterable[Target | TargetBlock], plan: Plan, *, size: int = DEFAULT_SIZE, **settings: Any
+    ) -> None:
+        require_batch_calls()
+        super().__init__(rate=plan.rate, size=size, **settings)
+        self.plan = plan
+        self._groups_of = self.engine = BatchEngine(rate=plan.rate, summaries=settings.get("summaries", True))
+        self._profiles: dict[tuple[int, ProbeOptions], Profile] = {}
+        self._reply_buffers: dict[tuple[int, int], ReplyBuffer] = {}
+        self._blocks = blocks_of(targets, CAPACITY)
+        self._block: TargetBlock | None = None
+        self._first = 0
+        """Number in `_block` of the next target."""
+        self._allowed = 0
+        """Probes the rate has allowed already."""
+        self._paused_until = 0
+        if plan.count == 1:
+            self._groups_of.streaming = True
+        else:
+            self.engine.feed(self.course(target, plan) for item in self._blocks for target in _targets_of(item))
+
+    def turn(self, readable: Iterable[Lane]) -> int:
+        """As `Prober.turn`."""
+        wake = super().turn(readable)
+        return min(wake, self._groups_wake()) if self._groups_of.streaming else wake
+
+    def _groups_wake(self) -> int:
+        now = self._clock()
+        if self._block is None:
+            return now
+        lanes = self._groups_of.lanes_for(self._profile(self._block).settings)
+        room = min((lane.takes_again_at(now) for lane in lanes), default=now)
+        return max(room, self._paused_until, self._groups_of.allows_from())
+
+    # Sending
+
+    def _send(self) -> bool:
+        sent_all = super()._send()
+        return self._send_some() and sent_all
+
+    def _send_some(self) -> bool:
+        """Send a group, if there is one and room for it; False if there is more to send at once."""
+        now = self._clock()
+        if not self._groups_of.streaming or self._paused_until > now or not self._next_block():
+            return True
+        block = self._block
+        assert block is not None
+        profile = self._profile(block)
+        if not self._has_batch_lanes(profile.settings):
+            return self._send_singly(block, now)
+        lane, room = self._lane_with_room(profile.settings, len(block) - self._first, now)
+        if lane is None:
+            return True
+        self._allowed = self._allowed or self._groups_of.allow(now, room)
+        count = min(room, self._allowed)
+        return not count or not self._send_group(lane, profile, block, count)
+
+    def _next_block(self) -> bool:
+        """See that there is a block with targets left; False if there are no more targets, or none for now."""
+        while self._block is None or self._first == len(self._block):
+            self._block, self._first = None, 0
+            if self.engine.active >= self._in_flight:
+                return False
+            item = next(self._blocks, None)
+            if item is None:
+                self._groups_of.streaming = False
+                return False
+            if isinstance(item, TargetBlock):
+                self._block = item
+            else:
+                self.engine.add(self.course(item, self.plan), self._clock())
+        return True
+
+    def _has_batch_lanes(self, settings: SocketSettings) -> bool:
+        """Whether sockets with these settings can send groups; not known before there is one."""
+        lanes = self._groups_of.lanes_for(settings)
+        if not lanes:
+            return self._groups_of.want_lane(settings, self._clock())
+        return isinstance(lanes[0].ledger, BatchLedger)
+
+    def _send_singly(self, block: TargetBlock, now: int) -> bool:
+        """Make courses of a block's targets, where groups cannot be sent."""
+        while self._first < len(block) and self.engine.active < self._in_flight:
+            self.engine.add(self.course(block.target(self._first), self.plan), now)
+            self._first += 1
+        return True
+
+    def _lane_with_room(self, settings: SocketSettings, most: int, now: int) -> tuple[Lane | None, int]:
+        """A socket and how many probes it takes now; asks for another one if there is none, or soon will be none."""
+        lanes = self._groups_of.lanes_for(settings)
+        for _ in lanes:
+            room = self._room(lanes[0], most, now)
+            if room:
+                if lanes[0].ledger.free_numbers_end_soon and not any(self._room(lane, 1, now) for lane in lanes[1:]):
+                    self._groups_of.want_lane(settings, now)
+                return lanes[0], room
+            lanes.append(lanes.pop(0))
+        self._groups_of.want_lane(settings, now)
+        return None, 0
+
+    @staticmethod
+    def _room(lane: Lane, most: int, now: int) -> int:
+        ledger = lane.ledger
+        assert isinstance(ledger, BatchLedger)
+        free = min(most, lane.room - ledger.waiting)
+        return ledger.room_for_group(now, free) if free > 0 and lane.usable_from <= now else 0
+
+    def _send_group(self, lane: Lane, profile: Profile, block: TargetBlock, count: int) -> bool:
+        """Send so many probes of the block; False if the rest has to wait."""
+        ledger, channel = lane.ledger, self.channels[lane]
+        assert isinstance(ledger, BatchLedger)
+        assert isinstance(channel, BatchChannel)
+        profile.fill(block, self._first, count, ledger.next_number)
+        begin, calendar = self._clocks()
+        self._stepwatch.show(begin, calendar)
+        try:
+            sent = profile.send(channel.sock.fileno(), count)
+        except OSError as error:
+            return self._send_failed(channel, block, error.errno or errno.EIO)
+        ledger.sent_group(Group(block, self._first, sent), begin, self._clock())
+        channel.expect(profile.replies, profile.payload)
+        self._advance(sent)
+        return True
+
+    def _advance(self, count: int) -> None:
+        self._first += count
+        self._allowed -= min(count, self._allowed)
+
+    def _send_failed(self, channel: BatchChannel, block: TargetBlock, number: int) -> bool:
+        """The first probe was not sent. False if the rest has to wait."""
+        if channel.explains_failure():
+            return True
+        now = self._clock()
+        if number == errno.EAGAIN:
+            self._paused_until = now + _FULL_QUEUE_PAUSE
+            return False
+        # The engine knows what to do with a probe that is refused.
+        self.engine.add(self.course(block.target(self._first), self.plan), now)
+        self._advance(1)
+        if number in NO_ROOM:
+            self._paused_until = now + _PAUSE
+            return False
+        return True
+
+    # Courses
+
+    def _admit(self, ledger: BatchLedger, sequence: int) -> Course:
+        """A course of one probe of a group."""
+        group = ledger.groups[sequence]
+        assert group is not None
+        course = self.course(group.block.target(group.first + sequence - group.start), self.plan)
+        if ledger.probe_states[sequence] == ANSWERED:
+            course.number, course.ended = 1, True
+        else:
+            self._groups_of.adopt(course, ledger.times[sequence])
+        return course
+
+    # Opening
+
+    def _profile(self, block: TargetBlock) -> Profile:
+        profile = self._profiles.get((block.family, block.options))
+        if profile is None:
+            length = _ICMP_HEADER + block.options.size
+            replies = self._reply_buffers.setdefault((block.family, length), ReplyBuffer(block.family, length))
+            profile = self._profiles[block.family, block.options] = Profile(block, self.token, replies)
+        return profile
+
+    def _add_lane(self, settings: SocketSettings, sock: PingSocket) -> None:
+        if sock.kind != "kernel":
+            super()._add_lane(settings, sock)
+            return
+
+        def hear(record: Record | Stray) -> None:
+            self.engine.heard(lane, record)
+
+        plan = self.plan
+        ledger = BatchLedger(settings[0], self._stepwatch, self.token, plan.timeout_ns, plan.late_window_ns, self._admit)
+        channel = BatchChannel(sock, ledger, self._stepwatch, hear, self._size, self._groups_of.tell_replies)
+        room = channel.reserve(self._in_flight, self._size)
+        lane = self.engine.add_lane(settings, ledger, room, self._clock() + _WARM_UP)
+        self.channels[lane] = channel
+        self._on_open(lane, channel)
+
+
+def _targets_of(item: Target | TargetBlock) -> Iterable[Target]:
+    return item if isinstance(item, TargetBlock) else (item,)

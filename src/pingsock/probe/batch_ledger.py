@@ -1,0 +1,203 @@
+"""A ledger whose probes come by the hundred, and are accounted for by the hundred.
+
+Theory of operation
+-------------------
+
+A *group* is what one system call sent: neighbours in a block of targets, with neighbouring sequence numbers, at evenly
+spaced times. Of each of its probes the ledger keeps state, time and address, in packed columns. As long as all replies
+are as they should be, nobody needs more.
+
+Whatever else befalls a probe (silence, an error, a second reply) is decided where all drivers' probes are decided: the
+other columns are filled when somebody looks into them, and the target becomes a course of the engine, as if it had
+been one from the beginning (`admit`).
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+from socket import AF_INET
+from typing import Any, TypeVar, cast
+
+from pingsock.probe.ledger import NEVER, SEQUENCES, Ledger
+from pingsock.probe.outcome import FREE, SILENT, WAITING
+from pingsock.probe.records import INTERPOLATED, TO_KERNEL_STAMP
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pingsock.probe.batch_targets import TargetBlock
+    from pingsock.probe.clock import Stepwatch
+    from pingsock.probe.flow import Flow
+
+_Fact = TypeVar("_Fact")
+_NO_ADDRESS = {"I": 2**32 - 1, "Q": 2**64 - 1}
+"""Broadcast and multicast addresses: nothing comes from there."""
+_NEARLY_ALL, _GRACE = SEQUENCES - 12288, 4096
+_WAITING = bytes((WAITING,))
+
+
+class Group:
+    """Probes that one system call sent. Times are monotonic nanoseconds."""
+
+    __slots__ = ("block", "count", "deadline", "first", "held_until", "start")
+
+    def __init__(self, block: TargetBlock, first: int, count: int) -> None:
+        self.block = block
+        self.first = first
+        """Number in the block of its first target."""
+        self.count = count
+        self.start = 0
+        """Sequence number of its first probe."""
+        self.deadline = 0
+        """When the last of its probes has waited long enough."""
+        self.held_until = 0
+
+
+class _Column(dict[int, _Fact]):
+    """A column that holds what differs from what the group says."""
+
+    def __init__(self, of_group: Callable[[int], _Fact]) -> None:
+        super().__init__()
+        self._of_group = of_group
+
+    def __missing__(self, sequence: int) -> _Fact:
+        return self._of_group(sequence)
+
+
+class BatchLedger(Ledger):
+    """A ledger of probes sent in groups, and singly as well.
+
+    `admit` makes a course of one probe of a group: it is called with ledger and sequence number, once, when something befalls
+    the probe that is not an ordinary reply.
+    """
+
+    def __init__(
+        self, family: int, stepwatch: Stepwatch, token: bytes, timeout: int, late_window: int, admit: Callable[[BatchLedger, int], Flow]
+    ) -> None:
+        super().__init__(family, stepwatch, token)
+        self.timeout = timeout
+        self._late_window = late_window
+        self._admit = admit
+        self.groups: list[Group | None] = [None] * SEQUENCES
+        """The group of each probe, None if it was sent singly."""
+        self.probe_states = bytearray(SEQUENCES)
+        self.times = array("q", bytes(8 * SEQUENCES))
+        words = "I" if family == AF_INET else "QQ"
+        self.addresses = tuple(array(kind, bytes(array(kind).itemsize * SEQUENCES)) for kind in words)
+        """Whom each probe went to, in columns as a TargetBlock has them; an address of nobody if it was sent singly."""
+        self._pending: deque[Group] = deque()
+        # What the class above has in lists.
+        self.states = cast("list[int]", self.probe_states)
+        self.sent_at = cast("list[int]", self.times)
+        self._sparse: tuple[_Column[Any], ...] = (
+            _Column(self._flow_of),
+            _Column(lambda _sequence: 1),
+            _Column(lambda _sequence: 0),
+            _Column(lambda sequence: self.times[sequence] + self.timeout),
+            _Column(self._held_until_of),
+        )
+        self.flows, self.numbers, self.left_at, self.deadlines, self.held_until = cast("Any", self._sparse)
+
+    def _flow_of(self, sequence: int) -> Flow | None:
+        if self.groups[sequence] is None:
+            return None
+        flow = self.flows[sequence] = self._admit(self, sequence)
+        self._mark_single(sequence)
+        return flow
+
+    def _mark_single(self, sequence: int) -> None:
+        """What is heard of that probe is decided by the class above from now on."""
+        for column in self.addresses:
+            column[sequence] = _NO_ADDRESS[column.typecode]
+
+    def _held_until_of(self, sequence: int) -> int:
+        group = self.groups[sequence]
+        return group.held_until if group is not None else 0
+
+    # Sending
+
+    def room_for_group(self, now: int, most: int) -> int:
+        """How many sequence numbers in a row, beginning with the next one, are free; `most` at most."""
+        start = self._next
+        if self.next_sequence(now) < 0:
+            return 0
+        end = min(start + most, SEQUENCES)
+        while end > start and self.probe_states[end - 1] != FREE and self.held_until[end - 1] > now:
+            end = start + (end - start) // 2
+        waiting = self.probe_states.find(_WAITING, start, end)
+        return (end if waiting < 0 else waiting) - start
+
+    @property
+    def next_number(self) -> int:
+        """The next sequence number, whether it is free or not."""
+        return self._next
+
+    @property
+    def free_numbers_end_soon(self) -> bool:
+        """Whether the numbers are nearly used up, so that another socket may be needed."""
+        return _NEARLY_ALL <= self._next < _NEARLY_ALL + _GRACE
+
+    def sent_group(self, group: Group, begin: int, end: int) -> None:
+        """The group was given to the kernel between these times, with the next sequence numbers."""
+        count, start = group.count, self._next
+        stop, step = start + count, (end - begin) // count
+        times = range(begin, begin + step * count, step) if step else [begin] * count
+        group.start = start
+        group.deadline = times[-1] + self.timeout
+        group.held_until = group.deadline + self._late_window
+        self._forget(start, stop)
+        self.times[start:stop] = array("q", list(times))
+        for column, source in zip(self.addresses, group.block.columns, strict=True):
+            column[start:stop] = source[group.first : group.first + count]
+        self.probe_states[start:stop] = _WAITING * count
+        self.groups[start:stop] = [group] * count
+        self.waiting += count
+        self._next = stop & 0xFFFF
+        self._pending.append(group)
+
+    def _forget(self, start: int, stop: int) -> None:
+        for column in self._sparse:
+            if column:
+                for sequence in range(start, stop):
+                    column.pop(sequence, None)
+
+    def _enter(self, sequence: int, flow: Flow, number: int, now: int, timeout: int, late_window: int) -> None:
+        self.groups[sequence] = None
+        self._mark_single(sequence)
+        super()._enter(sequence, flow, number, now, timeout, late_window)
+
+    def round_trip(self, sequence: int, stamp: int, now: int, calendar: int) -> tuple[int, str]:
+        """As for all ledgers; but when a probe of a group was sent is interpolated."""
+        nanoseconds, timed = super().round_trip(sequence, stamp, now, calendar)
+        interpolated = timed == TO_KERNEL_STAMP and self.groups[sequence] is not None
+        return nanoseconds, INTERPOLATED if interpolated else timed
+
+    # Silence
+
+    def next_deadline(self) -> int:
+        """When the first of the waiting probes will have waited long enough; NEVER if none waits."""
+        return min(super().next_deadline(), self._first_group_deadline())
+
+    def _first_group_deadline(self) -> int:
+        pending = self._pending
+        while pending and self._waiting_in(pending[0]) < 0:
+            pending.popleft()
+        return pending[0].deadline if pending else NEVER
+
+    def _waiting_in(self, group: Group, start: int = 0) -> int:
+        """The first sequence number from `start` on of a probe in the group that waits; -1 if none does."""
+        return self.probe_states.find(_WAITING, max(start, group.start), group.start + group.count)
+
+    def silent(self, now: int) -> list[int]:
+        """The waiting probes whose timeout has passed; they are SILENT now."""
+        expired = []
+        while self._first_group_deadline() <= now:
+            group = self._pending.popleft()
+            sequence = self._waiting_in(group)
+            while sequence >= 0:
+                expired.append(sequence)
+                self._become(sequence, SILENT)
+                sequence = self._waiting_in(group, sequence + 1)
+        return expired + super().silent(now)

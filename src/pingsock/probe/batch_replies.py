@@ -1,0 +1,87 @@
+"""Many ordinary replies as columns, which become records when they are looked at."""
+
+from __future__ import annotations
+
+from pingsock.probe.records import INTERPOLATED, Reply, Summary
+from pingsock.probe.statistics import Statistics
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pingsock.probe.batch_ledger import Group
+    from pingsock.probe.target import Target
+
+
+class Replies:
+    """Replies to the only probes of as many targets: in time, from the right address, with the right payload.
+
+    Iterating makes a Reply and a Summary of each. `round_trips` has their round trips, nanoseconds.
+    """
+
+    __slots__ = ("_checksums", "_groups", "_hop_limits", "_offset", "_sequences", "_template", "_times", "round_trips")
+
+    def __init__(
+        self,
+        groups: Sequence[Group],
+        sequences: Sequence[int],
+        times: Sequence[int],
+        offset: int,
+        round_trips: list[int],
+        hop_limits: bytes,
+        checksums: bytes,
+        template: bytes,
+    ) -> None:
+        """Columns: group and sequence number of each probe, when it was sent (monotonic, the realtime clock being
+        `offset` ahead), its reply's hop limit and checksum; `template` is a reply with no checksum and sequence number.
+        """
+        self._groups = groups
+        self._sequences = sequences
+        self._times = times
+        self._offset = offset
+        self.round_trips = round_trips
+        self._hop_limits = hop_limits
+        self._checksums = checksums
+        self._template = template
+
+    def __len__(self) -> int:
+        return len(self.round_trips)
+
+    def target(self, number: int) -> Target:
+        """Who sent one of them, counted from 0."""
+        group = self._groups[number]
+        return group.block.target(group.first + self._sequences[number] - group.start)
+
+    def targets(self) -> list[Target]:
+        """Who sent them."""
+        return [self.target(number) for number in range(len(self))]
+
+    def message(self, number: int) -> bytes:
+        """One ICMP message as received."""
+        template = self._template
+        checksum = self._checksums[2 * number : 2 * number + 2]
+        return template[:2] + checksum + template[4:6] + self._sequences[number].to_bytes(2, "big") + template[8:]
+
+    def reply(self, number: int) -> Reply:
+        """One reply as a record."""
+        target = self.target(number)
+        return Reply(
+            target,
+            1,
+            self._sequences[number],
+            self._times[number] + self._offset,
+            target.address,
+            self.message(number),
+            self._hop_limits[number],
+            self.round_trips[number],
+            INTERPOLATED,
+        )
+
+    def __iter__(self) -> Iterator[Reply | Summary]:
+        for number in range(len(self)):
+            reply = self.reply(number)
+            statistics = Statistics()
+            statistics.sent += 1
+            statistics.enter(reply)
+            yield reply
+            yield Summary(reply.target, statistics)

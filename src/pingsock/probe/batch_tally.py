@@ -1,0 +1,95 @@
+"""The numbers of a whole run, counted by the hundred."""
+
+from __future__ import annotations
+
+from collections import Counter
+from operator import itemgetter
+
+from pingsock.probe.histogram import Histogram, bounds_of, bucket_of
+from pingsock.probe.records import EchoReply
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pingsock.probe.batch_replies import Replies
+
+_TABLE_SIZE = 1 << 16
+_SHIFT = 10
+"""A round trip shifted right by this many bits is as many buckets lower: 64 for each bit, once it is long enough."""
+_BUCKETS_LOWER = _SHIFT * 64
+_LEVELS = 4
+"""Tables reach up to 2 ** (16 + 3 * 10) nanoseconds, most of a day."""
+
+
+def _make_table() -> list[int]:
+    """Round trip in nanoseconds -> its bucket in a histogram."""
+    table: list[int] = []
+    for bucket in range(bucket_of(_TABLE_SIZE - 1) + 1):
+        least, greatest = bounds_of(bucket)
+        table += [bucket] * (greatest - least + 1)
+    return table
+
+
+class RunTally:
+    """Replies of all targets together, and their round trips."""
+
+    def __init__(self) -> None:
+        self.replies = 0
+        """First replies that came in time."""
+        self.records: Counter[type] = Counter()
+        """How many records of which class were told, those of ordinary replies not counted."""
+        self._sum = 0
+        self._minimum = 0
+        self._maximum = 0
+        self._table = _make_table()
+        self._counts: list[Counter[int]] = [Counter() for _ in range(_LEVELS)]
+
+    def enter_replies(self, replies: Replies) -> None:
+        """Count ordinary replies."""
+        self.replies += len(replies)
+        self._enter(replies.round_trips)
+
+    def enter(self, record: Any) -> None:
+        """Count any record."""
+        self.records[type(record)] += 1
+        if isinstance(record, EchoReply):
+            self._enter([record.round_trip_ns])
+
+    def _enter(self, round_trips: list[int]) -> None:
+        least, greatest = min(round_trips), max(round_trips)
+        self._minimum = min(self._minimum, least) if self._sum or self._maximum else least
+        self._maximum = max(self._maximum, greatest)
+        self._sum += sum(round_trips)
+        if greatest < _TABLE_SIZE:
+            self._count(0, round_trips)
+        else:
+            self._count_by_length(round_trips)
+
+    def _count(self, level: int, indices: list[int]) -> None:
+        if len(indices) > 1:
+            self._counts[level].update(itemgetter(*indices)(self._table))
+        elif indices:
+            self._counts[level][self._table[indices[0]]] += 1
+
+    def _count_by_length(self, round_trips: list[int]) -> None:
+        for level in range(_LEVELS):
+            self._count(level, [nanoseconds for nanoseconds in round_trips if nanoseconds < _TABLE_SIZE])
+            round_trips = [nanoseconds >> _SHIFT for nanoseconds in round_trips if nanoseconds >= _TABLE_SIZE]
+
+    @property
+    def mean(self) -> int:
+        """Of all round trips, rounded down, nanoseconds; 0 without any."""
+        count = self.histogram.count
+        return self._sum // count if count else 0
+
+    @property
+    def histogram(self) -> Histogram:
+        """All round trips."""
+        histogram = Histogram()
+        for level, counts in enumerate(self._counts):
+            for bucket, count in counts.items():
+                histogram.counts[bucket + level * _BUCKETS_LOWER] = count
+        histogram.count = sum(histogram.counts.values())
+        histogram.minimum, histogram.maximum = self._minimum, self._maximum
+        return histogram

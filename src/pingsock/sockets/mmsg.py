@@ -1,0 +1,270 @@
+"""Hundreds of packets by one system call: sendmmsg(2) and recvmmsg(2), with buffers that are built once.
+
+Layout of the buffers
+---------------------
+
+A batch of N messages has one array for each of these, and message number n has the n-th piece of each:
+
+    headers     struct mmsghdr     where the rest of the message is; what the kernel tells of it
+    vectors     struct iovec       the pieces of the message
+    names       sockaddr           16 bytes for IPv4, 28 of 32 for IPv6
+    messages    the ICMP message
+    controls    control messages
+
+A *column* is one field of all messages: a strided memoryview, which copies from and to arrays at C speed. Nothing is
+done for each message in Python, so a batch costs a few nanoseconds a message beside the system call.
+
+Some facts about these calls
+----------------------------
+
+* Both return how many messages were dealt with. An error is told only if it met the first one; met later, it is
+  kept and returned by the next call.
+* recvmmsg writes the lengths of name and control data and the flags into the headers, so these must be set again
+  before each call.
+* ctypes releases the interpreter lock while they run.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from socket import AF_INET
+
+from pingsock.sockets.errors import PingsockError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_NAMELEN_AT = struct.calcsize("@P")
+_CONTROL_AT = struct.calcsize("@PIPN0P")
+_CONTROLLEN_AT = struct.calcsize("@PIPNP0N")
+_FLAGS_AT = struct.calcsize("@PIPNPN0i")
+_LENGTH_AT = struct.calcsize("@PIPNPNi0P")
+_HEADER = struct.Struct("@PIPNPNi0PI0P")
+"""struct mmsghdr: name, namelen, iov, iovlen, control, controllen, flags; length of the message."""
+_VECTOR = struct.Struct("@PN")
+_NAME_STRIDES = {4: 16, 6: 32}
+_NAME_LENGTHS = {4: 16, 6: 28}
+LARGEST_MESSAGE = 65535
+_functions: dict[str, Any] = {}
+
+
+class NoBatchCalls(PingsockError):
+    """This system, or this Python, cannot move many packets by one call; use another driver."""
+
+
+def _function(name: str) -> Any:
+    """A function of the C library, or a NoBatchCalls."""
+    if name not in _functions:
+        try:
+            import ctypes
+
+            function = getattr(ctypes.CDLL(None, use_errno=True), name)
+        except (ImportError, OSError, AttributeError, TypeError) as error:
+            raise NoBatchCalls(f"there is no {name}() here: {error}") from error
+        extra = [ctypes.c_void_p] if name == "recvmmsg" else []
+        function.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, *extra]
+        function.restype = ctypes.c_int
+        _functions[name] = function
+    return _functions[name]
+
+
+def require_batch_calls() -> None:
+    """Raise NoBatchCalls unless both calls are there."""
+    _function("sendmmsg")
+    _function("recvmmsg")
+
+
+def _last_error() -> OSError:
+    import ctypes
+
+    number = ctypes.get_errno()
+    return OSError(number, os.strerror(number))
+
+
+class _Memory:
+    """Zeroed memory that stays where it is. Pages that nobody touches cost nothing."""
+
+    def __init__(self, size: int) -> None:
+        import ctypes
+
+        self._map = mmap.mmap(-1, max(size, 1))
+        self.view = memoryview(self._map)
+        self.address = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
+
+    def column(self, at: int, stride: int, kind: str, count: int) -> memoryview:
+        """The field of format `kind`, `at` bytes from the start of each `stride` bytes."""
+        size = struct.calcsize(kind)
+        length = (len(self.view) - at) // size * size
+        return self.view[at : at + length].cast(kind)[:: stride // size][:count]
+
+
+class _Batch:
+    """What batches of either direction have in common."""
+
+    def __init__(self, family: int, capacity: int, stride: int, control_stride: int) -> None:
+        version = 4 if family == AF_INET else 6
+        self.capacity = capacity
+        self.stride = stride
+        """Bytes from one message to the next."""
+        self.name_stride = _NAME_STRIDES[version]
+        self._name_length = _NAME_LENGTHS[version]
+        self._headers = _Memory(capacity * _HEADER.size)
+        self._names = _Memory(capacity * self.name_stride)
+        self._messages = _Memory(capacity * stride)
+        self._controls = _Memory(capacity * control_stride)
+        self.headers = self._headers.view
+        self.names = self._names.view
+        self.messages = self._messages.view
+        self.controls = self._controls.view
+
+    def message_column(self, at: int, kind: str) -> memoryview:
+        """The field of that format at byte `at` of each message."""
+        return self._messages.column(at, self.stride, kind, self.capacity)
+
+    def name_column(self, at: int, kind: str) -> memoryview:
+        """The field of that format at byte `at` of each address."""
+        return self._names.column(at, self.name_stride, kind, self.capacity)
+
+
+def stride_of(length: int) -> int:
+    """Bytes from one message to the next, for messages of `length` bytes."""
+    return -(-length // 8) * 8
+
+
+class SendBatch(_Batch):
+    """Up to `capacity` messages of `length` bytes, each to an address of its own, all with the same control data.
+
+    `messages`, `names` and the columns of both are to be filled before `send`. NoBatchCalls where that is impossible.
+    """
+
+    def __init__(self, family: int, capacity: int, length: int, control: bytes = b"") -> None:
+        self._call = _function("sendmmsg")
+        super().__init__(family, capacity, stride_of(length), 0)
+        self._control = _Memory(len(control))
+        self._control.view[: len(control)] = control
+        self._vectors = _Memory(capacity * _VECTOR.size)
+        control_at = self._control.address if control else 0
+        for number in range(capacity):
+            message = self._messages.address + number * self.stride
+            vector = self._vectors.address + number * _VECTOR.size
+            name = self._names.address + number * self.name_stride
+            _VECTOR.pack_into(self._vectors.view, number * _VECTOR.size, message, length)
+            _HEADER.pack_into(
+                self.headers, number * _HEADER.size, name, self._name_length, vector, 1, control_at, len(control), 0, 0
+            )
+
+    def send(self, descriptor: int, first: int, count: int) -> int:
+        """Send `count` messages from number `first` on; how many were sent, at least 1. OSError if not the first."""
+        sent: int = self._call(descriptor, self._headers.address + first * _HEADER.size, count, 0)
+        if sent < 0:
+            raise _last_error()
+        return sent
+
+
+class ReceiveBatch(_Batch):
+    """Room for up to `capacity` messages. The first `length` bytes of each are in `messages`.
+
+    What a message has beyond, up to LARGEST_MESSAGE, is in memory that is touched only then. After `receive`, columns
+    and `headers` tell of the messages received; `clean_headers` is what `headers` says of messages that have exactly
+    `length` bytes and `control_length` bytes of control data.
+    """
+
+    def __init__(self, family: int, capacity: int, length: int, control_stride: int, control_length: int) -> None:
+        self._call = _function("recvmmsg")
+        super().__init__(family, capacity, stride_of(length), control_stride)
+        self._length = length
+        self._control_stride = control_stride
+        self._rest = _Memory(capacity * LARGEST_MESSAGE)
+        self._vectors = _Memory(2 * capacity * _VECTOR.size)
+        fresh, clean = bytearray(len(self.headers)), bytearray(len(self.headers))
+        for number in range(capacity):
+            name, vectors, control = self._prepare(number)
+            before = (name, self._name_length, vectors, 2, control, control_stride, 0, 0)
+            after = (name, self._name_length, vectors, 2, control, control_length, 0, length)
+            _HEADER.pack_into(fresh, number * _HEADER.size, *before)
+            _HEADER.pack_into(clean, number * _HEADER.size, *after)
+        self._fresh = memoryview(bytes(fresh))
+        self.clean_headers = bytes(clean)
+        self.header_size = _HEADER.size
+        self._used = capacity
+
+    def _prepare(self, number: int) -> tuple[int, int, int]:
+        rest = self._rest.address + number * LARGEST_MESSAGE
+        pieces = self._messages.address + number * self.stride, self._length, rest, LARGEST_MESSAGE - self._length
+        at = 2 * number * _VECTOR.size
+        _VECTOR.pack_into(self._vectors.view, at, *pieces[:2])
+        _VECTOR.pack_into(self._vectors.view, at + _VECTOR.size, *pieces[2:])
+        control = self._controls.address + number * self._control_stride
+        return self._names.address + number * self.name_stride, self._vectors.address + at, control
+
+    def receive(self, descriptor: int, flags: int) -> int:
+        """Receive what there is, up to `capacity` messages; how many. OSError if there is none."""
+        used = self._used * _HEADER.size
+        self.headers[:used] = self._fresh[:used]
+        received: int = self._call(descriptor, self._headers.address, self.capacity, flags, None)
+        if received < 0:
+            self._used = 0
+            raise _last_error()
+        self._used = received
+        return received
+
+    def control_column(self, at: int, kind: str) -> memoryview:
+        """The field of that format at byte `at` of each message's control data."""
+        return self._controls.column(at, self._control_stride, kind, self.capacity)
+
+    def message(self, number: int) -> bytes:
+        """One message, whole."""
+        length = self._header(number)[7]
+        at, rest = number * self.stride, number * LARGEST_MESSAGE
+        head = bytes(self.messages[at : at + min(length, self._length)])
+        return head + bytes(self._rest.view[rest : rest + max(length - self._length, 0)])
+
+    def name(self, number: int) -> bytes:
+        """The sender's address as the kernel wrote it."""
+        at = number * self.name_stride
+        return bytes(self.names[at : at + self._header(number)[1]])
+
+    def control(self, number: int) -> bytes:
+        """The control data that came with one message."""
+        at = number * self._control_stride
+        return bytes(self.controls[at : at + self._header(number)[5]])
+
+    def _header(self, number: int) -> tuple[int, ...]:
+        return _HEADER.unpack_from(self.headers, number * _HEADER.size)
+
+
+_CONTROL_ITEM = struct.Struct("@Nii")
+
+
+def split_control(control: bytes) -> list[tuple[int, int, bytes]]:
+    """Control data as recvmsg() returns it: (level, type, content) each. What is cut off at the end is left out."""
+    items = []
+    at = 0
+    while at + _CONTROL_ITEM.size <= len(control):
+        length, level, number = _CONTROL_ITEM.unpack_from(control, at)
+        if length < _CONTROL_ITEM.size:
+            break
+        items.append((level, number, control[at + _CONTROL_ITEM.size : at + length]))
+        at += _aligned(length)
+    return items
+
+
+def join_control(items: list[tuple[int, int, bytes]]) -> bytes:
+    """Control data for `SendBatch` out of (level, type, content) each."""
+    pieces = []
+    for level, number, content in items:
+        length = _CONTROL_ITEM.size + len(content)
+        pieces.append(_CONTROL_ITEM.pack(length, level, number) + content + bytes(_aligned(length) - length))
+    return b"".join(pieces)
+
+
+def _aligned(length: int) -> int:
+    step = struct.calcsize("@N")
+    return -(-length // step) * step
+
+
+CONTROL_HEADER = _CONTROL_ITEM.size
+"""Bytes of a control message before its content."""
