@@ -8,6 +8,8 @@ import struct
 from typing import TYPE_CHECKING
 
 from bed.bed import V4, V6, Bed, outcome, request
+from bed.families import LINK_LOCAL
+from pingsock.stack.ancillary_send import SCM_DEVMEM_DMABUF
 from pingsock.wire import linux
 from sockets.rules import both_families, each, rows
 from sockets.test_bind import NOWHERE
@@ -57,6 +59,7 @@ V4_REFUSED = {
     "SO_TIMESTAMP": (SOCKET, linux.SO_TIMESTAMP, integer(1)),
     "an unknown socket item": (SOCKET, 99, integer(1)),
     "mark of 1 byte": (SOCKET, linux.SO_MARK, b"\0"),
+    "device memory of 8 bytes": (SOCKET, SCM_DEVMEM_DMABUF, bytes(8)),
     "time stamping of reception": (SOCKET, linux.SO_TIMESTAMPING, integer(linux.SOF_TIMESTAMPING_RX_SOFTWARE)),
 }
 
@@ -80,6 +83,9 @@ V6_REFUSED = {
     "flow information of 2 bytes": (IP6, linux.IPV6_FLOWINFO, bytes(2)),
     "hop-by-hop options cut off": (IP6, linux.IPV6_HOPOPTS, b"\0"),
     "hop-by-hop options shorter than they say": (IP6, linux.IPV6_HOPOPTS, bytes([0, 4]) + bytes(6)),
+    "routing header of zeros": (IP6, linux.IPV6_RTHDR, bytes(8)),
+    "routing header of segments": (IP6, linux.IPV6_RTHDR, bytes((0, 2, 4)) + bytes(21)),
+    "old routing header": (IP6, linux.IPV6_2292RTHDR, bytes(8)),
     "IPV6_RECVERR": (IP6, linux.IPV6_RECVERR, integer(1)),
     "IPV6_UNICAST_HOPS": (IP6, linux.IPV6_UNICAST_HOPS, integer(1)),
     "an unknown IPv6 item": (IP6, 199, integer(1)),
@@ -96,12 +102,14 @@ def test_v6_send_refuses(bed: Bed, level: int, kind: int, content: bytes) -> Non
 V4_INDIFFERENT = {
     "IP_PROTOCOL": (IP, linux.IP_PROTOCOL, integer(1)),
     "SO_PRIORITY": (SOCKET, linux.SO_PRIORITY, integer(3)),
+    "device memory": (SOCKET, SCM_DEVMEM_DMABUF, integer(1)),
     "an IPv6 item": (IP6, linux.IPV6_HOPLIMIT, integer(3)),
     "a malformed IPv6 item": (IP6, linux.IPV6_HOPLIMIT, b""),
     "another level": (255, 1, b"anything"),
     "mark": (SOCKET, linux.SO_MARK, integer(77)),
 }
 V6_INDIFFERENT = {
+    "device memory": (SOCKET, SCM_DEVMEM_DMABUF, integer(1)),
     "an IP item": (IP, linux.IP_TTL, integer(3)),
     "a malformed IP item": (IP, linux.IP_TTL, b""),
     "SO_PRIORITY": (SOCKET, linux.SO_PRIORITY, integer(3)),
@@ -223,6 +231,24 @@ def test_v6_pktinfo_chooses_the_device(bed: Bed) -> None:
     info = struct.pack(linux.IN6_PKTINFO_LAYOUT, bytes(16), bed.index("ps1"))
     assert send_with(bed, V6, (IP6, linux.IPV6_PKTINFO, info), destination=V6.far_elsewhere) == "OK"
     assert bed.one_sent("ps1").destination == V6.far_elsewhere
+
+
+def v6_source(source: str, interface: int) -> tuple[int, int, bytes]:
+    return IP6, linux.IPV6_PKTINFO, struct.pack(linux.IN6_PKTINFO_LAYOUT, V6.pack(source), interface)
+
+
+@rows("source", {"own": LINK_LOCAL["ps0"], "foreign": "fe80::77", "group": "ff02::77"})
+def test_a_link_local_source_in_v6_pktinfo_needs_a_device(bed: Bed, source: str) -> None:
+    sock = bed.socket(V6)
+    sock.setsockopt(IP6, linux.IPV6_FREEBIND, 1)
+    assert outcome(sock.sendmsg, [request(V6)], [v6_source(source, 0)], 0, V6.name_of(V6.far)) == "EINVAL"
+
+
+def test_the_device_of_a_link_local_source_in_v6_pktinfo_may_be_the_bound_one(bed: Bed) -> None:
+    sock = bed.socket(V6)
+    sock.setsockopt(SOCKET, linux.SO_BINDTODEVICE, b"ps0")
+    own = v6_source(LINK_LOCAL["ps0"], 0)
+    assert outcome(sock.sendmsg, [request(V6)], [own], 0, V6.name_of(V6.far)) == "OK"
 
 
 # IP_RETOPTS

@@ -196,6 +196,8 @@ RANGE_TEXTS = {
     "a tab between": ("10\t20", "10\t20"),
     "more blanks": ("  10    20", "10\t20"),
     "hexadecimal": ("0x10 0x20", "16\t32"),
+    "a vertical tab before": ("\v10 \v20", "10\t20"),
+    "a line end behind": ("10 20\n", "10\t20"),
     "more numbers": ("10 20 30", "10\t20"),
     "the largest": ("0 4294967294", "0\t4294967294"),
     "low above high": ("20 10", "1\t0"),
@@ -205,6 +207,10 @@ BAD_RANGE_TEXTS = {
     "too large": "0 4294967295",
     "negative": "-1 10",
     "no number": "all of them",
+    "a line end alone": "\n",
+    "blanks alone": "  ",
+    "a vertical tab between": "1\v2",
+    "a vertical tab behind": "1 2\v",
 }
 
 

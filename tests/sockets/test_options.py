@@ -94,6 +94,16 @@ BOTH_VALUES: dict[str, tuple[int, int, int, int | str]] = {
     "SELECT_ERR_QUEUE 1": (SOCKET, linux.SO_SELECT_ERR_QUEUE, 1, 1),
     "TIMESTAMP 1": (SOCKET, linux.SO_TIMESTAMP, 1, 1),
     "TIMESTAMPNS 1": (SOCKET, linux.SO_TIMESTAMPNS, 1, 1),
+    "DEBUG 1": (SOCKET, linux.SO_DEBUG, 1, 1),
+    "BSDCOMPAT 1": (SOCKET, linux.SO_BSDCOMPAT, 1, 0),
+    "NOFCS 1": (SOCKET, linux.SO_NOFCS, 1, 1),
+    "BUF_LOCK 3": (SOCKET, linux.SO_BUF_LOCK, 3, 3),
+    "BUF_LOCK 4": (SOCKET, linux.SO_BUF_LOCK, 4, "EINVAL"),
+    "RCVLOWAT 0": (SOCKET, linux.SO_RCVLOWAT, 0, 1),
+    "RCVLOWAT 100": (SOCKET, linux.SO_RCVLOWAT, 100, 100),
+    "RCVLOWAT -1": (SOCKET, linux.SO_RCVLOWAT, -1, 2**31 - 1),
+    "PASSCRED": (SOCKET, linux.SO_PASSCRED, 1, "EOPNOTSUPP"),
+    "TXREHASH": (SOCKET, linux.SO_TXREHASH, 1, "EOPNOTSUPP"),
     "PEEK_OFF": (SOCKET, linux.SO_PEEK_OFF, 0, "EOPNOTSUPP"),
     "ZEROCOPY": (SOCKET, linux.SO_ZEROCOPY, 1, "EOPNOTSUPP"),
     "TYPE": (SOCKET, linux.SO_TYPE, 1, "ENOPROTOOPT"),
@@ -102,6 +112,48 @@ BOTH_VALUES: dict[str, tuple[int, int, int, int | str]] = {
     "ICMP_FILTER": (linux.SOL_RAW, linux.ICMP_FILTER, 0, "ENOPROTOOPT"),
     "UDP_CORK": (linux.IPPROTO_UDP, 1, 1, "ENOPROTOOPT"),
 }
+
+
+# What getsockopt says of an option given as bytes, or the name of an errno: (family, level, option, given, shown)
+SEGMENTS = bytes((0, 2, 4, 0, 0, 0, 0, 0)) + V6.pack(V6.far)
+PADDING = bytes((0, 0, 1, 4, 0, 0, 0, 0))
+WITH_TLVS = b"\0\3" + SEGMENTS[2:] + PADDING[2:] + b"\4\0"
+BYTES: dict[str, tuple[Family, int, int, bytes, bytes | str]] = {
+    "empty FREEBIND": (V4, IP, linux.IP_FREEBIND, b"", "EINVAL"),
+    "empty MINTTL": (V4, IP, linux.IP_MINTTL, b"", "EINVAL"),
+    "empty MULTICAST_TTL": (V4, IP, linux.IP_MULTICAST_TTL, b"", "EINVAL"),
+    "empty MULTICAST_LOOP": (V4, IP, linux.IP_MULTICAST_LOOP, b"", "EINVAL"),
+    "empty MULTICAST_ALL": (V4, IP, linux.IP_MULTICAST_ALL, b"", "EINVAL"),
+    "empty TOS": (V4, IP, linux.IP_TOS, b"", bytes(4)),
+    "empty MTU_DISCOVER": (V4, IP, linux.IP_MTU_DISCOVER, b"", bytes(4)),
+    "MINTTL of one byte": (V4, IP, linux.IP_MINTTL, b"\7", b"\7\0\0\0"),
+    "short UNICAST_HOPS": (V6, IP6, linux.IPV6_UNICAST_HOPS, b"\7", "EINVAL"),
+    "short DONTFRAG": (V6, IP6, linux.IPV6_DONTFRAG, b"\1\0\0", bytes(4)),
+    "empty AUTOFLOWLABEL": (V6, IP6, linux.IPV6_AUTOFLOWLABEL, b"", bytes(4)),
+    "empty RECVFRAGSIZE": (V6, IP6, linux.IPV6_RECVFRAGSIZE, b"", bytes(4)),
+    "empty PKTINFO": (V6, IP6, linux.IPV6_PKTINFO, b"", "EINVAL"),
+    "destination options": (V6, IP6, linux.IPV6_DSTOPTS, PADDING, PADDING),
+    "destination options with more behind": (V6, IP6, linux.IPV6_DSTOPTS, PADDING + bytes(8), PADDING),
+    "destination options that are cut": (V6, IP6, linux.IPV6_DSTOPTS, b"\0\1" + bytes(6), "EINVAL"),
+    "no routing header": (V6, IP6, linux.IPV6_RTHDR, b"", b""),
+    "routing header of zeros": (V6, IP6, linux.IPV6_RTHDR, bytes(8), "EINVAL"),
+    "segments": (V6, IP6, linux.IPV6_RTHDR, SEGMENTS, SEGMENTS),
+    "more segments left than there are": (V6, IP6, linux.IPV6_RTHDR, SEGMENTS[:3] + b"\1" + SEGMENTS[4:], "EINVAL"),
+    "segments cut": (V6, IP6, linux.IPV6_RTHDR, b"\0\1" + SEGMENTS[2:16], "EINVAL"),
+    "segments with more behind": (V6, IP6, linux.IPV6_RTHDR, SEGMENTS + bytes(8), "EINVAL"),
+    "segments and TLVs": (V6, IP6, linux.IPV6_RTHDR, WITH_TLVS, WITH_TLVS),
+    "segments and a TLV that is cut": (V6, IP6, linux.IPV6_RTHDR, WITH_TLVS[:-1] + b"\1", "EINVAL"),
+}
+
+
+@rows("ip,level,option,given,shown", BYTES)
+def test_option_of_bytes(bed: Bed, ip: Family, level: int, option: int, given: bytes, shown: bytes | str) -> None:
+    sock = bed.socket(ip)
+    if isinstance(shown, str):
+        assert outcome(sock.setsockopt, level, option, given) == shown
+    else:
+        sock.setsockopt(level, option, given)
+        assert sock.getsockopt(level, option, max(len(shown), 4)) == shown
 
 
 def check_value(sock: Subject, level: int, option: int, given: int, shown: int | str) -> None:
@@ -284,6 +336,103 @@ def test_a_group_is_joined_once_and_left_once(bed: Bed, ip: Family, add: int, dr
 @rows("ip,add,drop", MEMBERSHIPS)
 def test_only_a_group_can_be_joined(bed: Bed, ip: Family, add: int, drop: int) -> None:
     assert outcome(bed.socket(ip).setsockopt, ip.level, add, membership(bed, ip, ip.far)) == "EINVAL"
+
+
+# Without index or address: no route leads to the group, as to 10.66.4/24 none does.
+LEAVING: dict[str, tuple[Family, int, Callable[[Bed], bytes], str]] = {
+    "v4 what is no group": (V4, linux.IP_DROP_MEMBERSHIP, lambda bed: membership(bed, V4, V4.far), "EADDRNOTAVAIL"),
+    "v4 at nobody's address": (
+        V4,
+        linux.IP_DROP_MEMBERSHIP,
+        lambda _bed: V4.pack(V4.group) + V4.pack(V4.distant),
+        "EADDRNOTAVAIL",
+    ),
+    "v4 on no interface": (
+        V4,
+        linux.IP_DROP_MEMBERSHIP,
+        lambda _bed: struct.pack(linux.IP_MREQN_LAYOUT, V4.pack(V4.group), bytes(4), NOWHERE),
+        "EADDRNOTAVAIL",
+    ),
+    "v4 towards no route": (V4, linux.IP_DROP_MEMBERSHIP, lambda _bed: V4.pack("10.66.4.1") + bytes(4), "ENODEV"),
+    "v6 what is no group": (V6, linux.IPV6_DROP_MEMBERSHIP, lambda bed: membership(bed, V6, V6.far), "EINVAL"),
+    "v6 on no interface": (
+        V6,
+        linux.IPV6_DROP_MEMBERSHIP,
+        lambda _bed: struct.pack(linux.IPV6_MREQ_LAYOUT, V6.pack(V6.group), NOWHERE),
+        "EADDRNOTAVAIL",
+    ),
+}
+
+
+@rows("ip,drop,value,result", LEAVING)
+def test_what_was_not_joined_cannot_be_left(
+    bed: Bed, ip: Family, drop: int, value: Callable[[Bed], bytes], result: str
+) -> None:
+    assert outcome(bed.socket(ip).setsockopt, ip.level, drop, value(bed)) == result
+
+
+def test_without_an_interface_a_v6_group_is_left_wherever_it_was_joined(bed: Bed) -> None:
+    sock = bed.socket(V6)
+    sock.setsockopt(IP6, linux.IPV6_ADD_MEMBERSHIP, membership(bed, V6, V6.group, "ps1"))
+    anywhere = struct.pack(linux.IPV6_MREQ_LAYOUT, V6.pack(V6.group), 0)
+    results = [outcome(sock.setsockopt, IP6, linux.IPV6_DROP_MEMBERSHIP, anywhere) for _ in range(2)]
+    assert results == ["OK", "EADDRNOTAVAIL"]
+
+
+# What only reading shows
+
+
+@both_families
+@each("option", [linux.SO_TIMESTAMPING, linux.SO_TIMESTAMPING_NEW])
+def test_timestamping_reads_flags_and_a_clock(bed: Bed, ip: Family, option: int) -> None:
+    sock = bed.socket(ip)
+    sock.setsockopt(SOCKET, option, 0x18)
+    assert sock.getsockopt(SOCKET, option, 64) == struct.pack("=II", 0x18, 0)
+    assert sock.getsockopt(SOCKET, option) == 0x18
+
+
+TIMEOUTS = {
+    "a microsecond": ((0, 1), (0, 4000)),
+    "a tick": ((0, 4000), (0, 4000)),
+    "more than a tick": ((0, 4001), (0, 8000)),
+    "almost two seconds": ((1, 999_999), (2, 0)),
+    "negative": ((-1, 0), (0, 0)),
+    "very long": ((2**54, 0), (2**54, 0)),
+    "for ever": ((2**62, 5), (0, 0)),
+}
+
+
+@both_families
+@each("option", [linux.SO_RCVTIMEO, linux.SO_SNDTIMEO])
+@rows("given,shown", TIMEOUTS)
+def test_timeouts_are_kept_in_ticks(
+    bed: Bed, ip: Family, option: int, given: tuple[int, int], shown: tuple[int, int]
+) -> None:
+    sock = bed.socket(ip)
+    sock.setsockopt(SOCKET, option, struct.pack(linux.TIMEVAL_NEW_LAYOUT, *given))
+    assert struct.unpack(linux.TIMEVAL_NEW_LAYOUT, sock.getsockopt(SOCKET, option, 16)) == shown
+
+
+READ_ONLY: dict[str, tuple[Family, int, int, int | str]] = {
+    "v6 PKTINFO": (V6, IP6, linux.IPV6_PKTINFO, "ENOPROTOOPT"),
+    "v4 PASSCRED": (V4, SOCKET, linux.SO_PASSCRED, "EOPNOTSUPP"),
+    "v4 PEEK_OFF": (V4, SOCKET, linux.SO_PEEK_OFF, "EOPNOTSUPP"),
+    "v4 ZEROCOPY": (V4, SOCKET, linux.SO_ZEROCOPY, 0),
+    "v4 ROUTER_ALERT": (V4, IP, linux.IP_ROUTER_ALERT, 0),
+    "v4 NODEFRAG": (V4, IP, linux.IP_NODEFRAG, 0),
+    "v4 MULTICAST_ALL": (V4, IP, linux.IP_MULTICAST_ALL, 1),
+    "v6 IP_MULTICAST_ALL": (V6, IP, linux.IP_MULTICAST_ALL, 0),
+    "v6 MULTICAST_ALL": (V6, IP6, linux.IPV6_MULTICAST_ALL, 1),
+}
+
+
+@rows("ip,level,option,shown", READ_ONLY)
+def test_what_a_new_socket_reads(bed: Bed, ip: Family, level: int, option: int, shown: int | str) -> None:
+    sock = bed.socket(ip)
+    if isinstance(shown, str):
+        assert outcome(sock.getsockopt, level, option) == shown
+    else:
+        assert sock.getsockopt(level, option) == shown
 
 
 # V6ONLY

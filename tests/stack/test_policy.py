@@ -40,6 +40,20 @@ def test_whatever_is_written_is_a_range_or_refused(text: str) -> None:
     assert refusal == errno.EINVAL
 
 
+@pytest.mark.parametrize("text", ["\n", " ", "1\v2", "1\r2", "1 2\v", "1\xa02", "\x1c1 2", "0" * 21, "1 2\0"])
+def test_a_text_the_sysctl_refuses(text: str) -> None:
+    with pytest.raises(OSError, match="Invalid argument"):
+        GroupRange(5, 9).written(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "result"),
+    [("\v1 \v2", "1\t2"), ("\xa01\n2\n", "1\t2"), ("0" * 19 + "7", "7\t9"), ("010 9", "8\t9")],
+)
+def test_blanks_of_the_sysctl(text: str, result: str) -> None:
+    assert str(GroupRange(5, 9).written(text)) == result
+
+
 @pytest.mark.parametrize(
     ("text", "result"),
     [("10 20", "10\t20"), ("0x10\t0x20", "16\t32"), ("3", "3\t9"), ("20 10", "1\t0"), ("", "5\t9"), ("1 2 x", "1\t2")],

@@ -29,6 +29,8 @@ TRANSMIT_STAMPS = (
     | linux.SOF_TIMESTAMPING_TX_COMPLETION
 )
 FLOW_INFORMATION = 0x0FFFFFFF
+SCM_DEVMEM_DMABUF = 79
+"""asm-generic/socket.h: memory of a device to send from, which only TCP does."""
 MAXIMUM_IP_OPTIONS = 40
 
 
@@ -136,6 +138,8 @@ def _check_source6(endpoint: Endpoint, source: bytes, interface: int) -> None:
     """The source must be an address of this host, EINVAL, though it is then not used; ENODEV for a bad interface."""
     if interface:
         endpoint.stack.network.interface_name(interface)
+    elif needs_scope(source):
+        raise failure(EINVAL)
     if source == bytes(16) or endpoint.may_use_foreign_source6():
         return
     scope = interface if needs_scope(source) else 0
@@ -164,16 +168,22 @@ def _flow_information6(_endpoint: Endpoint, settings: SendSettings, value: bytes
     settings.flow_information = flow & FLOW_INFORMATION
 
 
-def _extension_header6(privileged: bool) -> Reader:
+def _options_header6(endpoint: Endpoint, _settings: SendSettings, value: bytes) -> None:
     """Checked as if it were to be sent; ping sockets never send one."""
+    if len(value) < 2 or len(value) < (value[1] + 1) * 8:
+        raise failure(EINVAL)
+    if not endpoint.credentials.capable:
+        raise failure(EPERM)
 
-    def reader(endpoint: Endpoint, _settings: SendSettings, value: bytes) -> None:
-        if len(value) < 2 or len(value) < (value[1] + 1) * 8:
-            raise failure(EINVAL)
-        if privileged and not endpoint.credentials.capable:
-            raise failure(EPERM)
 
-    return reader
+def _routing_header6(_endpoint: Endpoint, _settings: SendSettings, _value: bytes) -> None:
+    """Of the types that go with a message Linux knows that of Mobile IPv6 only, and only if it is built with that."""
+    raise failure(EINVAL)
+
+
+def _four_bytes(_endpoint: Endpoint, _settings: SendSettings, value: bytes) -> None:
+    """A number that means nothing here, and is allowed."""
+    _number(value, -(2**31), 2**31 - 1)
 
 
 SOCKET_READERS: dict[int, Reader] = {
@@ -182,6 +192,7 @@ SOCKET_READERS: dict[int, Reader] = {
     linux.SO_TIMESTAMPING: _timestamping,
     linux.SO_TIMESTAMPING_NEW: _timestamping,
     linux.SCM_TS_OPT_ID: _stamp_number,
+    SCM_DEVMEM_DMABUF: _four_bytes,
     linux.SCM_RIGHTS: _ignored,
     linux.SCM_CREDENTIALS: _ignored,
 }
@@ -200,13 +211,13 @@ IPV6_READERS: dict[int, Reader] = {
     linux.IPV6_PKTINFO: _packet_information6,
     linux.IPV6_2292PKTINFO: _packet_information6,
     linux.IPV6_FLOWINFO: _flow_information6,
-    linux.IPV6_HOPOPTS: _extension_header6(privileged=True),
-    linux.IPV6_2292HOPOPTS: _extension_header6(privileged=True),
-    linux.IPV6_DSTOPTS: _extension_header6(privileged=True),
-    linux.IPV6_2292DSTOPTS: _extension_header6(privileged=True),
-    linux.IPV6_RTHDRDSTOPTS: _extension_header6(privileged=True),
-    linux.IPV6_RTHDR: _extension_header6(privileged=False),
-    linux.IPV6_2292RTHDR: _extension_header6(privileged=False),
+    linux.IPV6_HOPOPTS: _options_header6,
+    linux.IPV6_2292HOPOPTS: _options_header6,
+    linux.IPV6_DSTOPTS: _options_header6,
+    linux.IPV6_2292DSTOPTS: _options_header6,
+    linux.IPV6_RTHDRDSTOPTS: _options_header6,
+    linux.IPV6_RTHDR: _routing_header6,
+    linux.IPV6_2292RTHDR: _routing_header6,
 }
 
 

@@ -7,7 +7,7 @@ whose setting does something, are in `sockopt`.
 from __future__ import annotations
 
 from pingsock.wire import linux
-from pingsock.wire.linux import SOL_IP, SOL_IPV6, SOL_SOCKET
+from pingsock.wire.linux import AF_INET, AF_INET6, SOL_IP, SOL_IPV6, SOL_SOCKET
 from pingsock.wire.value import Value
 
 TYPE_CHECKING = False
@@ -33,7 +33,8 @@ class Options:
         self.broadcast = self.dont_route = 0
         self.bound_interface = 0
         self.mark = self.priority = 0
-        self.select_error_queue = 0
+        self.select_error_queue = self.debug = 0
+        self.receive_low_water = 1
         self.receive_timeout_us = self.send_timeout_us = 0
         self.filter: SocketFilter | None = None
         self.ttl = -1
@@ -54,7 +55,6 @@ class Options:
         self.flow_information_send = 0
         self.auto_flow_label = 1
         self.sticky_interface = 0
-        self.sticky_source = bytes(16)
         self.timestamp_option = 0
         """SO_TIMESTAMP, SO_TIMESTAMPNS or their _NEW form, whichever was set last; 0 = none."""
         self.timestamping = 0
@@ -81,8 +81,6 @@ class IntegerOption(Value):
     """What -1 stands for when it is set."""
     reads_minus_one_as: int | None = None
     """What getsockopt shows while -1, the default, is kept."""
-    exact_size: bool = False
-    """EINVAL unless the value is exactly four bytes; else four or more (SOL_IP: or a single byte)."""
 
 
 def _flag(field: str) -> IntegerOption:
@@ -141,11 +139,41 @@ RECEIVE_OPTIONS = frozenset(
 )
 """Switches for ancillary data; see `ancillary_receive` for what each delivers."""
 
+UNSUPPORTED = frozenset(
+    {
+        linux.SO_PASSCRED,
+        linux.SO_PASSSEC,
+        linux.SO_PEEK_OFF,
+        linux.SO_TXREHASH,
+        linux.SO_PASSPIDFD,
+        linux.SO_PASSRIGHTS,
+    }
+)
+"""SOL_SOCKET options of other kinds of socket: EOPNOTSUPP, to set and to get."""
+
+NOT_EMPTY = frozenset(
+    {
+        (SOL_IP, linux.IP_FREEBIND),
+        (SOL_IP, linux.IP_MINTTL),
+        (SOL_IP, linux.IP_MULTICAST_TTL),
+        (SOL_IP, linux.IP_MULTICAST_LOOP),
+        (SOL_IP, linux.IP_MULTICAST_ALL),
+    }
+)
+"""SOL_IP options that refuse an empty value, EINVAL; for the others it is 0."""
+
+SHORT_IS_ZERO = frozenset(
+    {(SOL_IPV6, linux.IPV6_DONTFRAG), (SOL_IPV6, linux.IPV6_AUTOFLOWLABEL), (SOL_IPV6, linux.IPV6_RECVFRAGSIZE)}
+)
+"""SOL_IPV6 options for which a value of less than four bytes is 0; the others refuse it, EINVAL."""
+
 INERT_OPTIONS: dict[tuple[int, int], IntegerOption] = {
     (SOL_SOCKET, linux.SO_REUSEPORT): _flag(""),
     (SOL_SOCKET, linux.SO_KEEPALIVE): _flag(""),
     (SOL_SOCKET, linux.SO_OOBINLINE): _flag(""),
     (SOL_SOCKET, linux.SO_NO_CHECK): _flag(""),
+    (SOL_SOCKET, linux.SO_NOFCS): _flag(""),
+    (SOL_SOCKET, linux.SO_BUF_LOCK): IntegerOption("", 0, 3),
     (SOL_SOCKET, linux.SO_RXQ_OVFL): _flag(""),
     (SOL_SOCKET, linux.SO_RCVMARK): _flag(""),
     (SOL_SOCKET, linux.SO_RCVPRIORITY): _flag(""),
@@ -160,8 +188,9 @@ INERT_OPTIONS: dict[tuple[int, int], IntegerOption] = {
 """Settable and readable, without effect on ping sockets."""
 
 INERT_DEFAULTS = {
-    (SOL_IP, linux.IP_MULTICAST_ALL): 1,
-    (SOL_IPV6, linux.IPV6_MULTICAST_ALL): 1,
-    (SOL_SOCKET, linux.SO_INCOMING_CPU): -1,
+    (AF_INET, SOL_IP, linux.IP_MULTICAST_ALL): 1,
+    (AF_INET6, SOL_IPV6, linux.IPV6_MULTICAST_ALL): 1,
+    (AF_INET, SOL_SOCKET, linux.SO_INCOMING_CPU): -1,
+    (AF_INET6, SOL_SOCKET, linux.SO_INCOMING_CPU): -1,
 }
-"""What the inert options read before they are set, where it is not 0."""
+"""What the inert options of a family's sockets read before they are set, where it is not 0."""

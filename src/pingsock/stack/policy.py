@@ -38,9 +38,12 @@ class GroupRange(Value):
         """The range after `text` is written to the sysctl.
 
         Two numbers, decimal, octal or hexadecimal, blanks between; more are ignored; one number replaces the low
-        end only. An empty range is stored as `1 0`. EINVAL for anything but numbers up to 4294967294.
+        end only. An empty range is stored as `1 0`. EINVAL for anything but numbers up to 4294967294, and for blanks
+        alone; to write nothing at all changes nothing.
         """
-        numbers = [_group_number(word) for word in text.split()[:2]]
+        numbers = _group_numbers(text)
+        if text and not numbers:
+            raise failure(EINVAL)
         low, high = (*numbers, *(self.low, self.high)[len(numbers) :])
         return GroupRange(low, high) if low <= high else GroupRange()
 
@@ -51,12 +54,28 @@ class GroupRange(Value):
 EVERYBODY = GroupRange(0, MAXIMUM_GROUP)
 
 
+SPACES, ENDS = " \t\n\v\f\r\xa0", " \t\n"
+"""What may come before a number in a sysctl, and what may come right behind one."""
+LONGEST_NUMBER = 20
+"""Digits, prefix included."""
+
+
+def _group_numbers(text: str) -> list[int]:
+    numbers: list[int] = []
+    rest = text.lstrip(SPACES)
+    while rest and len(numbers) < 2:
+        end = min((at for blank in ENDS if (at := rest.find(blank)) >= 0), default=len(rest))
+        numbers.append(_group_number(rest[:end]))
+        rest = rest[end:].lstrip(SPACES)
+    return numbers
+
+
 def _group_number(word: str) -> int:
     hexadecimal = word[:2] in ("0x", "0X")
     digits = word[2:] if hexadecimal else word
     base = 16 if hexadecimal else 8 if word[0] == "0" else 10
     # int() alone would also take signs, underscores, and prefixes of its own.
-    if not digits or not set(digits.lower()) <= set("0123456789abcdef"[:base]):
+    if not digits or len(word) > LONGEST_NUMBER or not set(digits.lower()) <= set("0123456789abcdef"[:base]):
         raise failure(EINVAL)
     number = int(digits, base)
     if number > MAXIMUM_GROUP:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pingsock.stack.failure import failure
 from pingsock.stack.sockaddr import ANY4, ANY6, LOOPBACK4, is_multicast
 from pingsock.wire.linux import AF_INET, AF_INET6
 
@@ -70,3 +71,12 @@ def route6(endpoint: Endpoint, destination: bytes, interface: int, traffic_class
         mark=mark,
     )
     return route.replace(source=source) if foreign else route
+
+
+def existing_interface(endpoint: Endpoint, index: int, missing: int) -> int:
+    """The index itself; OSError with the errno `missing` if there is no such interface."""
+    try:
+        endpoint.stack.network.interface_name(index)
+    except OSError as error:
+        raise failure(missing) from error
+    return index

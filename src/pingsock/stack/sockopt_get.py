@@ -6,7 +6,7 @@ import struct
 from errno import EINVAL, ENOPROTOOPT, ENOTCONN, EOPNOTSUPP
 
 from pingsock.stack.failure import failure
-from pingsock.stack.options import INERT_DEFAULTS, INERT_OPTIONS, INTEGER_OPTIONS, RECEIVE_OPTIONS
+from pingsock.stack.options import INERT_DEFAULTS, INERT_OPTIONS, INTEGER_OPTIONS, RECEIVE_OPTIONS, UNSUPPORTED
 from pingsock.wire import linux
 from pingsock.wire.linux import AF_INET, AF_INET6, SOL_IP, SOL_IPV6, SOL_SOCKET
 
@@ -41,10 +41,10 @@ def _value(endpoint: Endpoint, level: int, option: int) -> int | bytes:
         number = int(getattr(endpoint.options, row.field))
         return row.reads_minus_one_as if number == -1 and row.reads_minus_one_as is not None else number
     if key in INERT_OPTIONS:
-        return endpoint.options.inert.get(key, INERT_DEFAULTS.get(key, 0))
+        return endpoint.options.inert.get(key, INERT_DEFAULTS.get((endpoint.family, *key), 0))
     if key in RECEIVE_OPTIONS:
         return int(key in endpoint.options.receive)
-    raise failure(ENOPROTOOPT)
+    raise failure(EOPNOTSUPP if level == SOL_SOCKET and option in UNSUPPORTED else ENOPROTOOPT)
 
 
 def _sized(option: int, value: bytes, size: int) -> bytes:
@@ -80,9 +80,10 @@ def _timestamp(option: int) -> Getter:
 
 
 def _timestamping(option: int) -> Getter:
-    def getter(endpoint: Endpoint) -> int:
+    def getter(endpoint: Endpoint) -> bytes:
         options = endpoint.options
-        return options.timestamping if options.timestamping_option == option else 0
+        # Flags, and the index of a hardware clock: there is none.
+        return struct.pack("=Ii", options.timestamping if options.timestamping_option == option else 0, 0)
 
     return getter
 
@@ -118,11 +119,6 @@ def _memory_information(endpoint: Endpoint) -> bytes:
     return struct.pack(f"={len(words)}I", *words)
 
 
-def _sticky_packet_information(endpoint: Endpoint) -> bytes:
-    options = endpoint.options
-    return struct.pack(linux.IN6_PKTINFO_LAYOUT, options.sticky_source, options.sticky_interface)
-
-
 def _extension_header(option: int) -> Getter:
     return lambda endpoint: endpoint.options.extension_headers.get(option, b"")
 
@@ -133,12 +129,15 @@ GETTERS: dict[tuple[int, int], Getter] = {
     (SOL_SOCKET, linux.SO_PROTOCOL): lambda endpoint: PROTOCOLS[endpoint.family],
     (SOL_SOCKET, linux.SO_ACCEPTCONN): _constant(0),
     (SOL_SOCKET, linux.SO_ERROR): lambda endpoint: endpoint.take_pending_error(),
-    (SOL_SOCKET, linux.SO_DEBUG): _constant(0),
+    (SOL_SOCKET, linux.SO_DEBUG): _option("debug"),
+    (SOL_SOCKET, linux.SO_BSDCOMPAT): _constant(0),
+    (SOL_SOCKET, linux.SO_ZEROCOPY): _constant(0),
+    (SOL_SOCKET, linux.SO_RESERVE_MEM): _constant(0),
     (SOL_SOCKET, linux.SO_RCVBUF): _option("receive_buffer"),
     (SOL_SOCKET, linux.SO_SNDBUF): _option("send_buffer"),
     (SOL_SOCKET, linux.SO_PRIORITY): _option("priority"),
     (SOL_SOCKET, linux.SO_MARK): _option("mark"),
-    (SOL_SOCKET, linux.SO_RCVLOWAT): _constant(1),
+    (SOL_SOCKET, linux.SO_RCVLOWAT): _option("receive_low_water"),
     (SOL_SOCKET, linux.SO_SNDLOWAT): _constant(1),
     (SOL_SOCKET, linux.SO_RCVTIMEO): _timeout("receive_timeout_us"),
     (SOL_SOCKET, linux.SO_SNDTIMEO): _timeout("send_timeout_us"),
@@ -156,6 +155,8 @@ GETTERS: dict[tuple[int, int], Getter] = {
     (SOL_IP, linux.IP_TTL): _ttl,
     (SOL_IP, linux.IP_TOS): _option("tos"),
     (SOL_IP, linux.IP_HDRINCL): _constant(0),
+    (SOL_IP, linux.IP_ROUTER_ALERT): _constant(0),
+    (SOL_IP, linux.IP_NODEFRAG): _constant(0),
     (SOL_IP, linux.IP_OPTIONS): lambda endpoint: endpoint.options.ip_options,
     (SOL_IP, linux.IP_RECVERR): _option("receive_errors"),
     (SOL_IP, linux.IP_TRANSPARENT): _option("transparent"),
@@ -169,7 +170,6 @@ GETTERS: dict[tuple[int, int], Getter] = {
     (SOL_IPV6, linux.IPV6_MTU): _path_mtu,
     (SOL_IPV6, linux.IPV6_MULTICAST_IF): _option("multicast_interface6"),
     (SOL_IPV6, linux.IPV6_UNICAST_IF): _network_order("unicast_interface6"),
-    (SOL_IPV6, linux.IPV6_PKTINFO): _sticky_packet_information,
     (SOL_IPV6, linux.IPV6_HOPOPTS): _extension_header(linux.IPV6_HOPOPTS),
     (SOL_IPV6, linux.IPV6_DSTOPTS): _extension_header(linux.IPV6_DSTOPTS),
     (SOL_IPV6, linux.IPV6_RTHDRDSTOPTS): _extension_header(linux.IPV6_RTHDRDSTOPTS),

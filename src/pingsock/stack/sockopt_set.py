@@ -9,7 +9,6 @@ from __future__ import annotations
 import struct
 from errno import (
     EACCES,
-    EADDRINUSE,
     EADDRNOTAVAIL,
     EDOM,
     EINVAL,
@@ -21,15 +20,21 @@ from errno import (
 )
 
 from pingsock.stack.bpf import SocketFilter
+from pingsock.stack.extension_headers import options_header_setter, set_routing_header
 from pingsock.stack.failure import failure
+from pingsock.stack.memberships import join4, join6, leave4, leave6
 from pingsock.stack.options import (
     INERT_OPTIONS,
+    INT_MAX,
     INTEGER_OPTIONS,
     MINIMUM_RECEIVE_BUFFER,
     MINIMUM_SEND_BUFFER,
+    NOT_EMPTY,
     RECEIVE_OPTIONS,
+    SHORT_IS_ZERO,
+    UNSUPPORTED,
 )
-from pingsock.stack.sockaddr import is_multicast
+from pingsock.stack.routing import existing_interface
 from pingsock.wire import linux
 from pingsock.wire.errors import BadPacket
 from pingsock.wire.ipv4_options import has_source_route, validate_options
@@ -54,9 +59,16 @@ SOCKET_LEVEL_REFUSALS = {
     linux.SO_PROTOCOL: ENOPROTOOPT,
     linux.SO_DOMAIN: ENOPROTOOPT,
     linux.SO_ERROR: ENOPROTOOPT,
-    linux.SO_PEEK_OFF: EOPNOTSUPP,
     linux.SO_ZEROCOPY: EOPNOTSUPP,
+    linux.SO_RESERVE_MEM: EOPNOTSUPP,
+    linux.SO_DETACH_REUSEPORT_BPF: EINVAL,
+    **dict.fromkeys(UNSUPPORTED, EOPNOTSUPP),
 }
+
+TICK = 4000
+"""Microseconds; a kernel with 250 ticks a second rounds timeouts up to whole ones."""
+LONGEST_TIMEOUT = (2**63 - 1) * TICK // 1_000_000 - 1
+"""Seconds; from here on a timeout means "for ever"."""
 
 
 def set_option(endpoint: Endpoint, level: int, option: int, value: bytes) -> None:
@@ -77,7 +89,7 @@ def _set_number(endpoint: Endpoint, level: int, option: int, value: bytes) -> No
     row = INTEGER_OPTIONS.get(key) or INERT_OPTIONS.get(key)
     if row is None and key not in RECEIVE_OPTIONS:
         raise failure(SOCKET_LEVEL_REFUSALS.get(option, ENOPROTOOPT) if level == SOL_SOCKET else ENOPROTOOPT)
-    number = integer(level, value)
+    number = _number_in(key, value)
     if row is None:
         (endpoint.options.receive.add if number else endpoint.options.receive.discard)(key)
         return
@@ -91,6 +103,12 @@ def _set_number(endpoint: Endpoint, level: int, option: int, value: bytes) -> No
         setattr(endpoint.options, row.field, number)
     else:
         endpoint.options.inert[key] = number
+
+
+def _number_in(key: tuple[int, int], value: bytes) -> int:
+    if key in NOT_EMPTY and not value:
+        raise failure(EINVAL)
+    return 0 if key in SHORT_IS_ZERO and len(value) < 4 else integer(key[0], value)
 
 
 def integer(level: int, value: bytes) -> int:
@@ -110,8 +128,19 @@ def _set_reuse_address(endpoint: Endpoint, value: bytes) -> None:
 
 
 def _set_debug(endpoint: Endpoint, value: bytes) -> None:
-    if integer(SOL_SOCKET, value) and not endpoint.credentials.capable:
+    debug = int(integer(SOL_SOCKET, value) != 0)
+    if debug and not endpoint.credentials.capable:
         raise failure(EACCES)
+    endpoint.options.debug = debug
+
+
+def _set_receive_low_water(endpoint: Endpoint, value: bytes) -> None:
+    least = integer(SOL_SOCKET, value)
+    endpoint.options.receive_low_water = INT_MAX if least < 0 else least or 1
+
+
+def _ignore(_endpoint: Endpoint, _value: bytes) -> None:
+    """Once it meant something; it is still accepted."""
 
 
 def _buffer_setter(field: str, maximum: str, minimum: int, forced: bool) -> Setter:
@@ -146,8 +175,9 @@ def _timeout_setter(field: str) -> Setter:
         seconds, microseconds = struct.unpack_from(linux.TIMEVAL_NEW_LAYOUT, value)
         if not 0 <= microseconds < 1_000_000:
             raise failure(EDOM)
-        # Linux turns a negative time into "do not wait", which a microsecond comes closest to; 0 is "for ever".
-        setattr(endpoint.options, field, seconds * 1_000_000 + microseconds if seconds >= 0 else 1)
+        # Who holds the socket waits; here is only what is read back. A negative time, "do not wait", reads 0 too.
+        ticks = -(-(seconds * 1_000_000 + microseconds) // TICK) if 0 <= seconds < LONGEST_TIMEOUT else 0
+        setattr(endpoint.options, field, ticks * TICK)
 
     return setter
 
@@ -258,14 +288,6 @@ def _set_transparent(endpoint: Endpoint, value: bytes) -> None:
     endpoint.options.transparent = transparent
 
 
-def _existing_interface(endpoint: Endpoint, index: int, missing: int) -> int:
-    try:
-        endpoint.stack.network.interface_name(index)
-    except OSError as error:
-        raise failure(missing) from error
-    return index
-
-
 def _set_multicast_interface(endpoint: Endpoint, value: bytes) -> None:
     if len(value) < 4:
         raise failure(EINVAL)
@@ -278,7 +300,7 @@ def _set_multicast_interface(endpoint: Endpoint, value: bytes) -> None:
     if not index and address == bytes(4):
         options.multicast_interface, options.multicast_source = 0, bytes(4)
         return
-    index = _existing_interface(endpoint, index, EADDRNOTAVAIL) if index else _interface_with(endpoint, address)
+    index = existing_interface(endpoint, index, EADDRNOTAVAIL) if index else _interface_with(endpoint, address)
     if options.bound_interface not in (0, index):
         raise failure(EINVAL)
     options.multicast_interface, options.multicast_source = index, address
@@ -297,7 +319,7 @@ def _unicast_interface_setter(field: str) -> Setter:
             raise failure(EINVAL)
         index = int.from_bytes(value, "big")
         if index:
-            _existing_interface(endpoint, index, EADDRNOTAVAIL)
+            existing_interface(endpoint, index, EADDRNOTAVAIL)
             if endpoint.options.bound_interface:
                 raise failure(EINVAL)
         setattr(endpoint.options, field, index)
@@ -307,68 +329,6 @@ def _unicast_interface_setter(field: str) -> Setter:
 
 def _refuse_router_alert(_endpoint: Endpoint, _value: bytes) -> None:
     raise failure(EINVAL)
-
-
-def _membership4(endpoint: Endpoint, value: bytes) -> tuple[bytes, int]:
-    if len(value) < 8:
-        raise failure(EINVAL)
-    group, address = value[:4], value[4:8]
-    if not is_multicast(group):
-        raise failure(EINVAL)
-    index = int(struct.unpack_from("=i", value, 8)[0]) if len(value) >= 12 else 0
-    network = endpoint.stack.network
-    if not index and address != bytes(4):
-        index = network.interface_with(AF_INET, address)
-    elif not index:
-        index = _interface_towards(endpoint, AF_INET, group)
-    if not index:
-        raise failure(ENODEV)
-    return group, _existing_interface(endpoint, index, ENODEV)
-
-
-def _membership6(endpoint: Endpoint, value: bytes) -> tuple[bytes, int]:
-    if len(value) < 20:
-        raise failure(EINVAL)
-    group, index = struct.unpack_from(linux.IPV6_MREQ_LAYOUT, value)
-    if not is_multicast(group):
-        raise failure(EINVAL)
-    index = index or _interface_towards(endpoint, AF_INET6, group)
-    if not index:
-        raise failure(ENODEV)
-    return group, _existing_interface(endpoint, index, ENODEV)
-
-
-def _interface_towards(endpoint: Endpoint, family: int, group: bytes) -> int:
-    try:
-        return endpoint.stack.network.route(family, group).interface
-    except OSError:
-        return 0
-
-
-def _join_setter(family: int) -> Setter:
-    membership = _membership4 if family == AF_INET else _membership6
-
-    def setter(endpoint: Endpoint, value: bytes) -> None:
-        key = (family, *membership(endpoint, value))
-        if key in endpoint.options.memberships:
-            raise failure(EADDRINUSE)
-        endpoint.stack.network.join_group(*key)
-        endpoint.options.memberships.add(key)
-
-    return setter
-
-
-def _leave_setter(family: int) -> Setter:
-    membership = _membership4 if family == AF_INET else _membership6
-
-    def setter(endpoint: Endpoint, value: bytes) -> None:
-        key = (family, *membership(endpoint, value))
-        if key not in endpoint.options.memberships:
-            raise failure(EADDRNOTAVAIL)
-        endpoint.stack.network.leave_group(*key)
-        endpoint.options.memberships.remove(key)
-
-    return setter
 
 
 # SOL_IPV6
@@ -399,37 +359,24 @@ def _set_multicast_interface6(endpoint: Endpoint, value: bytes) -> None:
     if index:
         if endpoint.options.bound_interface not in (0, index):
             raise failure(EINVAL)
-        _existing_interface(endpoint, index, ENODEV)
+        existing_interface(endpoint, index, ENODEV)
     endpoint.options.multicast_interface6 = index
 
 
 def _set_sticky_packet_information(endpoint: Endpoint, value: bytes) -> None:
-    if not value:
-        value = bytes(20)
     if len(value) < 20:
         raise failure(EINVAL)
-    source, index = struct.unpack_from(linux.IN6_PKTINFO_LAYOUT, value)
+    _source, index = struct.unpack_from(linux.IN6_PKTINFO_LAYOUT, value)
     if index and endpoint.options.bound_interface not in (0, index):
         raise failure(EINVAL)
-    endpoint.options.sticky_interface, endpoint.options.sticky_source = index, source
-
-
-def _extension_header_setter(option: int, privileged: bool) -> Setter:
-    def setter(endpoint: Endpoint, value: bytes) -> None:
-        if privileged and not endpoint.credentials.capable:
-            raise failure(EPERM)
-        if value and (len(value) < 2 or len(value) & 7 or len(value) > 8 * 255):
-            raise failure(EINVAL)
-        if value and (value[1] + 1) * 8 > len(value):
-            raise failure(EINVAL)
-        endpoint.options.extension_headers[option] = value
-
-    return setter
+    endpoint.options.sticky_interface = index
 
 
 SETTERS: dict[tuple[int, int], Setter] = {
     (SOL_SOCKET, linux.SO_REUSEADDR): _set_reuse_address,
     (SOL_SOCKET, linux.SO_DEBUG): _set_debug,
+    (SOL_SOCKET, linux.SO_BSDCOMPAT): _ignore,
+    (SOL_SOCKET, linux.SO_RCVLOWAT): _set_receive_low_water,
     (SOL_SOCKET, linux.SO_RCVBUF): _buffer_setter("receive_buffer", "core.rmem_max", MINIMUM_RECEIVE_BUFFER, False),
     (SOL_SOCKET, linux.SO_SNDBUF): _buffer_setter("send_buffer", "core.wmem_max", MINIMUM_SEND_BUFFER, False),
     (SOL_SOCKET, linux.SO_RCVBUFFORCE): _buffer_setter("receive_buffer", "core.rmem_max", MINIMUM_RECEIVE_BUFFER, True),
@@ -458,18 +405,18 @@ SETTERS: dict[tuple[int, int], Setter] = {
     (SOL_IP, linux.IP_MULTICAST_IF): _set_multicast_interface,
     (SOL_IP, linux.IP_UNICAST_IF): _unicast_interface_setter("unicast_interface"),
     (SOL_IP, linux.IP_ROUTER_ALERT): _refuse_router_alert,
-    (SOL_IP, linux.IP_ADD_MEMBERSHIP): _join_setter(AF_INET),
-    (SOL_IP, linux.IP_DROP_MEMBERSHIP): _leave_setter(AF_INET),
+    (SOL_IP, linux.IP_ADD_MEMBERSHIP): join4,
+    (SOL_IP, linux.IP_DROP_MEMBERSHIP): leave4,
     (SOL_IPV6, linux.IPV6_RECVERR): _set_receive_errors6,
     (SOL_IPV6, linux.IPV6_V6ONLY): _set_v6_only,
     (SOL_IPV6, linux.IPV6_TRANSPARENT): _set_transparent6,
     (SOL_IPV6, linux.IPV6_MULTICAST_IF): _set_multicast_interface6,
     (SOL_IPV6, linux.IPV6_UNICAST_IF): _unicast_interface_setter("unicast_interface6"),
     (SOL_IPV6, linux.IPV6_PKTINFO): _set_sticky_packet_information,
-    (SOL_IPV6, linux.IPV6_ADD_MEMBERSHIP): _join_setter(AF_INET6),
-    (SOL_IPV6, linux.IPV6_DROP_MEMBERSHIP): _leave_setter(AF_INET6),
-    (SOL_IPV6, linux.IPV6_HOPOPTS): _extension_header_setter(linux.IPV6_HOPOPTS, privileged=True),
-    (SOL_IPV6, linux.IPV6_DSTOPTS): _extension_header_setter(linux.IPV6_DSTOPTS, privileged=True),
-    (SOL_IPV6, linux.IPV6_RTHDRDSTOPTS): _extension_header_setter(linux.IPV6_RTHDRDSTOPTS, privileged=True),
-    (SOL_IPV6, linux.IPV6_RTHDR): _extension_header_setter(linux.IPV6_RTHDR, privileged=False),
+    (SOL_IPV6, linux.IPV6_ADD_MEMBERSHIP): join6,
+    (SOL_IPV6, linux.IPV6_DROP_MEMBERSHIP): leave6,
+    (SOL_IPV6, linux.IPV6_HOPOPTS): options_header_setter(linux.IPV6_HOPOPTS),
+    (SOL_IPV6, linux.IPV6_DSTOPTS): options_header_setter(linux.IPV6_DSTOPTS),
+    (SOL_IPV6, linux.IPV6_RTHDRDSTOPTS): options_header_setter(linux.IPV6_RTHDRDSTOPTS),
+    (SOL_IPV6, linux.IPV6_RTHDR): set_routing_header,
 }
