@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 import pickle
-import resource
 import signal
 import socket
 import statistics
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import resource
     from collections.abc import Callable, Iterable, Iterator
 
 CLONE_NEWNET = 0x40000000
@@ -101,9 +101,9 @@ def in_child(work: Callable[..., Any], *arguments: Any) -> tuple[dict[str, float
             with os.fdopen(writer, "wb") as pipe:
                 pickle.dump(work(*arguments), pipe)
             status = 0
-        except BaseException:
-            traceback.print_exc()
         finally:
+            if status:
+                traceback.print_exc()
             os._exit(status)
     os.close(writer)
     with os.fdopen(reader, "rb") as results:

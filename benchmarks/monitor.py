@@ -2,8 +2,8 @@
 
     sudo python3 benchmarks/monitor.py [--hosts 1000 10000] [--seconds 60] [--shards 1 8] [--load 80]
 
-Needs root, for a network namespace, and stress-ng. The hosts are 127.0.0.0/8: the kernel answers within microseconds, so
-what a round trip is reported to have taken is its error. Conditions: idle; the load in a scheduling group (session) of
+Needs root, for a network namespace, and stress-ng. The hosts are 127.0.0.0/8: the kernel answers within microseconds,
+so what a round trip is reported to have taken is its error. Conditions: idle; the load in a scheduling group (session) of
 its own, as another service would be; the load in the same group. A shard is a process with its part of the hosts: one
 that needs more than its share of a core starves beside 80 others in the same group, several have as many shares.
 
@@ -22,7 +22,6 @@ import time
 from pathlib import Path
 
 from bed import addresses, enter_namespace, load
-
 from pingsock.probe.blocking import BlockingProber
 from pingsock.probe.histogram import Histogram
 from pingsock.probe.records import Reply, Skipped

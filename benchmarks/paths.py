@@ -18,7 +18,6 @@ import shutil
 from typing import TYPE_CHECKING
 
 from bed import Paths, addresses, build, enter_namespace, in_child, interleaved, percentile, run_command, table
-
 from pingsock.probe.blocking import BlockingProber
 from pingsock.probe.records import Reply
 from pingsock.probe.schedule import Plan
