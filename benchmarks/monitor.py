@@ -3,9 +3,9 @@
     sudo python3 benchmarks/monitor.py [--hosts 1000 10000] [--seconds 60] [--shards 1 8] [--load 80]
 
 Needs root, for a network namespace, and stress-ng. The hosts are 127.0.0.0/8: the kernel answers within microseconds,
-so what a round trip is reported to have taken is its error. Conditions: idle; the load in a scheduling group (session) of
-its own, as another service would be; the load in the same group. A shard is a process with its part of the hosts: one
-that needs more than its share of a core starves beside 80 others in the same group, several have as many shares.
+so what a round trip is reported to have taken is its error. Conditions: idle; the load in a scheduling group (session)
+of its own, as another service would be; the load in the same group. A shard is a process with its part of the hosts:
+one that needs more than its share of a core starves beside 80 others in the same group, several have as many shares.
 
 Printed for each: echoes sent and not sent of those due, lost, in per cent; the share of one core all shards took;
 microseconds of round trip at the 50th and 99th percentile; MiB (PSS) of all shards together; the time the last shard
