@@ -11,19 +11,31 @@ one small metaclass.
 A value is created from positional or named fields, cannot be changed, compares and hashes by type and fields,
 prints itself as the call that would make it, and can be pickled. The module that defines one must begin with
 `from __future__ import annotations`.
+
+Making one costs as many stores as it has fields, and a loop around them. A class of which many are made is given an
+`__init__` of its own, three times as fast, once it has paid for compiling that.
 """
 
 from __future__ import annotations
 
+from itertools import count
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any, ClassVar, Self, dataclass_transform
 else:
 
     def dataclass_transform(**_options: object) -> Callable[[type], type]:
         """Stand in for typing's, which only type checkers look at."""
         return lambda cls: cls
+
+
+MANY = 64
+"""Values of a class after which it gets an `__init__` of its own: to compile it takes the time of about fifty."""
+_made_to_measure: set[Any] = set()
+"""Every `__init__` of that kind; a subclass must not inherit one, for it may have more fields."""
+_INIT = "__init__"
 
 
 @dataclass_transform(frozen_default=True)
@@ -37,14 +49,19 @@ class ValueType(type):
         )
         defaults = {field: namespace.pop(field) for field in own if field in namespace}
         namespace["__slots__"] = own
+        if bases and getattr(bases[0], _INIT) in (Value.__init__, *_made_to_measure):
+            # Its own, for that of the base may be replaced.
+            namespace.setdefault(_INIT, Value.__init__)
         cls = super().__new__(mcls, name, bases, namespace)
         inherited = getattr(cls, "_fields", ())
         cls._fields = (*inherited, *own)
         cls._defaults = {**getattr(cls, "_defaults", {}), **defaults}
+        cls._uses = count(1)
         return cls
 
     _fields: tuple[str, ...]
     _defaults: dict[str, Any]
+    _uses: Iterator[int]
 
 
 class Value(metaclass=ValueType):
@@ -53,9 +70,12 @@ class Value(metaclass=ValueType):
     if TYPE_CHECKING:
         _fields: ClassVar[tuple[str, ...]]
         _defaults: ClassVar[dict[str, Any]]
+        _uses: ClassVar[Iterator[int]]
 
     def __init__(self, *positional: Any, **named: Any) -> None:
         fields = self._fields
+        if next(self._uses) == MANY:
+            _make_to_measure(type(self))
         if len(positional) > len(fields):
             raise TypeError(f"{type(self).__name__} takes {len(fields)} fields, got {len(positional)}")
         store = object.__setattr__
@@ -104,3 +124,20 @@ class Value(metaclass=ValueType):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{field}={getattr(self, field)!r}' for field in self._fields)})"
+
+
+def _make_to_measure(cls: type[Value]) -> None:
+    """Give a class an `__init__` without loops, if its fields can be parameters and it has none of its own."""
+    fields, defaults = cls._fields, cls._defaults
+    required = [field for field in fields if field not in defaults]
+    if cls.__init__ is not Value.__init__ or fields[: len(required)] != tuple(required):
+        return
+    names: dict[str, Any] = {f"store_{field}": getattr(cls, field).__set__ for field in fields}
+    names.update({f"default_{field}": default for field, default in defaults.items()})
+    parameters = [*required, *(f"{field}=default_{field}" for field in fields[len(required) :])]
+    body = "".join(f"\n    store_{field}(self, {field})" for field in fields) or "\n    pass"
+    exec(f"def __init__({', '.join(('self', *parameters))}):{body}", names)
+    init = names["__init__"]
+    init.__qualname__ = f"{cls.__qualname__}.__init__"
+    _made_to_measure.add(init)
+    cls.__init__ = init  # type: ignore[method-assign]
