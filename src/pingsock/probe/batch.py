@@ -15,11 +15,10 @@ another socket is opened.
 from __future__ import annotations
 
 import errno
-import sys
 from array import array
 from typing import cast
 
-from pingsock.probe.batch_channel import CAPACITY, BatchChannel, ReplyBuffer
+from pingsock.probe.batch_channel import CAPACITY, SEQUENCE_NUMBERS, BatchChannel, ReplyBuffer
 from pingsock.probe.batch_ledger import BatchLedger, Group
 from pingsock.probe.batch_replies import Replies
 from pingsock.probe.batch_targets import TargetBlock, blocks_of
@@ -27,10 +26,8 @@ from pingsock.probe.blocking import BlockingProber
 from pingsock.probe.clock import MILLISECOND
 from pingsock.probe.engine import NO_ROOM, Engine
 from pingsock.probe.flow import control_items, fill_payload, socket_settings
-from pingsock.probe.ledger import SEQUENCES
 from pingsock.probe.outcome import ANSWERED
 from pingsock.probe.schedule import Plan
-from pingsock.probe.target import DEFAULT_SIZE
 from pingsock.sockets.mmsg import SendBatch, join_control, require_batch_calls
 from pingsock.wire.echo import echo_request
 
@@ -50,6 +47,8 @@ _PAUSE = 10 * MILLISECOND
 _WARM_UP = 2 * MILLISECOND
 _FULL_QUEUE_PAUSE = MILLISECOND
 _ICMP_HEADER = 8
+_GROUPS_AT_ONCE = 32
+"""Groups sent, as long as all their replies come at once, before the engine is asked what else is due."""
 _SEQUENCE_AT = 6
 _ADDRESS_AT = {2: (4,), 10: (8, 16)}
 _ADDRESS_KIND = {2: "I", 10: "Q"}
@@ -127,43 +126,31 @@ class Profile:
         """Prepare probes of so many targets of the block, with sequence numbers from `sequence` on."""
         for column, source in zip(self._addresses, block.columns, strict=True):
             column[:count] = source[first : first + count]
-        self._sequences[:count] = _SEQUENCES[sequence : sequence + count]
+        self._sequences[:count] = SEQUENCE_NUMBERS[sequence : sequence + count]
 
     def send(self, descriptor: int, count: int) -> int:
         """Send the first of what was prepared; how many were sent. OSError if not even one."""
         return self._batch.send(descriptor, 0, count)
 
 
-def _network_order() -> memoryview:
-    numbers = array("H", range(SEQUENCES))
-    if sys.byteorder == "little":
-        numbers.byteswap()
-    return memoryview(numbers)
-
-
-_SEQUENCES = _network_order()
-"""Every sequence number as it stands in a message."""
-
-
 class BatchProber(BlockingProber):
     """A prober for one plan and a stream of targets. Use it in a `with` block, or close it.
 
-    `happenings` yields what happens; a `Replies`, without a course, stands for many ordinary replies. `size` is the
-    largest payload to come, in bytes; further settings are those of `Prober`. NoBatchCalls where there is no
-    sendmmsg(2).
+    `happenings` yields what happens; a `Replies`, without a course, stands for many ordinary replies. `settings` are
+    those of `Prober`. NoBatchCalls where there is no sendmmsg(2).
     """
 
-    def __init__(
-        self, targets: Iterable[Target | TargetBlock], plan: Plan, *, size: int = DEFAULT_SIZE, **settings: Any
-    ) -> None:
+    def __init__(self, targets: Iterable[Target | TargetBlock], plan: Plan, **settings: Any) -> None:
         require_batch_calls()
-        super().__init__(rate=plan.rate, size=size, **settings)
+        super().__init__(rate=plan.rate, **settings)
         self.plan = plan
-        self._groups_of = self.engine = BatchEngine(rate=plan.rate, summaries=settings.get("summaries", True))
+        self.engine = self._groups_of = BatchEngine(rate=plan.rate, summaries=settings.get("summaries", True))
         self._profiles: dict[tuple[int, ProbeOptions], Profile] = {}
         self._reply_buffers: dict[tuple[int, int], ReplyBuffer] = {}
-        self._blocks = blocks_of(targets, CAPACITY)
+        self._blocks = blocks_of(targets)
         self._block: TargetBlock | None = None
+        self._profile: Profile | None = None
+        """How the probes of `_block` look."""
         self._first = 0
         """Number in `_block` of the next target."""
         self._allowed = 0
@@ -181,39 +168,62 @@ class BatchProber(BlockingProber):
 
     def _groups_wake(self) -> int:
         now = self._clock()
-        if self._block is None:
+        if self._profile is None:
             return now
-        lanes = self._groups_of.lanes_for(self._profile(self._block).settings)
+        lanes = self._groups_of.lanes_for(self._profile.settings)
         room = min((lane.takes_again_at(now) for lane in lanes), default=now)
         return max(room, self._paused_until, self._groups_of.allows_from())
+
+    def _readable(self, nanoseconds: int) -> list[Lane]:
+        # Of a single socket that was just sent to it is cheaper to read than to ask whether it can be read.
+        waiting = [lane for lane in self.engine.lanes if lane.ledger.waiting]
+        if nanoseconds <= 0 and len(waiting) == 1:
+            return waiting
+        return super()._readable(nanoseconds)
+
+    def _collect(self, lane: Lane) -> bool:
+        channel = self.channels[lane]
+        everything = channel.collect()
+        # Where no reply is missing none was dropped.
+        if lane.ledger.waiting:
+            self.engine.dropped(lane, channel.drops(), self._clock())
+        return everything
 
     # Sending
 
     def _send(self) -> bool:
         sent_all = super()._send()
-        return self._send_some() and sent_all
+        for _ in range(_GROUPS_AT_ONCE):
+            lane = self._send_some()
+            if lane is None:
+                return sent_all
+            self._collect(lane)
+            if lane.ledger.waiting:
+                return False
+        return False
 
-    def _send_some(self) -> bool:
-        """Send a group, if there is one and room for it; False if there is more to send at once."""
+    def _send_some(self) -> Lane | None:
+        """Send a group, if there is one and room for it; over which lane."""
         now = self._clock()
         if not self._groups_of.streaming or self._paused_until > now or not self._next_block():
-            return True
-        block = self._block
+            return None
+        block, profile = self._block, self._profile
         assert block is not None
-        profile = self._profile(block)
+        assert profile is not None
         if not self._has_batch_lanes(profile.settings):
-            return self._send_singly(block, now)
-        lane, room = self._lane_with_room(profile.settings, len(block) - self._first, now)
+            self._send_singly(block, now)
+            return None
+        lane, room = self._lane_with_room(profile.settings, min(len(block) - self._first, CAPACITY), now)
         if lane is None:
-            return True
+            return None
         self._allowed = self._allowed or self._groups_of.allow(now, room)
         count = min(room, self._allowed)
-        return not count or not self._send_group(lane, profile, block, count)
+        return lane if count and self._send_group(lane, profile, block, count) else None
 
     def _next_block(self) -> bool:
         """See that there is a block with targets left; False if there are no more targets, or none for now."""
         while self._block is None or self._first == len(self._block):
-            self._block, self._first = None, 0
+            self._block, self._profile, self._first = None, None, 0
             if self.engine.active >= self._in_flight:
                 return False
             item = next(self._blocks, None)
@@ -221,7 +231,7 @@ class BatchProber(BlockingProber):
                 self._groups_of.streaming = False
                 return False
             if isinstance(item, TargetBlock):
-                self._block = item
+                self._block, self._profile = item, self._profile_of(item)
             else:
                 self.engine.add(self.course(item, self.plan), self._clock())
         return True
@@ -233,12 +243,11 @@ class BatchProber(BlockingProber):
             return self._groups_of.want_lane(settings, self._clock())
         return isinstance(lanes[0].ledger, BatchLedger)
 
-    def _send_singly(self, block: TargetBlock, now: int) -> bool:
+    def _send_singly(self, block: TargetBlock, now: int) -> None:
         """Make courses of a block's targets, where groups cannot be sent."""
         while self._first < len(block) and self.engine.active < self._in_flight:
             self.engine.add(self.course(block.target(self._first), self.plan), now)
             self._first += 1
-        return True
 
     def _lane_with_room(self, settings: SocketSettings, most: int, now: int) -> tuple[Lane | None, int]:
         """A socket and how many probes it takes now; asks for another one if there is none, or soon will be none."""
@@ -307,12 +316,12 @@ class BatchProber(BlockingProber):
         if ledger.probe_states[sequence] == ANSWERED:
             course.number, course.ended = 1, True
         else:
-            self._groups_of.adopt(course, ledger.times[sequence])
+            self._groups_of.adopt(course, ledger.sent_at[sequence])
         return course
 
     # Opening
 
-    def _profile(self, block: TargetBlock) -> Profile:
+    def _profile_of(self, block: TargetBlock) -> Profile:
         profile = self._profiles.get((block.family, block.options))
         if profile is None:
             length = _ICMP_HEADER + block.options.size

@@ -20,7 +20,7 @@ from socket import AF_INET
 from typing import Any, TypeVar, cast
 
 from pingsock.probe.ledger import NEVER, SEQUENCES, Ledger
-from pingsock.probe.outcome import FREE, SILENT, WAITING
+from pingsock.probe.outcome import ANSWERED, FREE, SILENT, WAITING
 from pingsock.probe.records import INTERPOLATED, TO_KERNEL_STAMP
 
 TYPE_CHECKING = False
@@ -35,13 +35,13 @@ _Fact = TypeVar("_Fact")
 _NO_ADDRESS = {"I": 2**32 - 1, "Q": 2**64 - 1}
 """Broadcast and multicast addresses: nothing comes from there."""
 _NEARLY_ALL, _GRACE = SEQUENCES - 12288, 4096
-_WAITING = bytes((WAITING,))
+_WAITING, _ANSWERED = bytes((WAITING,)), bytes((ANSWERED,))
 
 
 class Group:
     """Probes that one system call sent. Times are monotonic nanoseconds."""
 
-    __slots__ = ("block", "count", "deadline", "first", "held_until", "start")
+    __slots__ = ("begin", "block", "count", "deadline", "first", "held_until", "start", "step")
 
     def __init__(self, block: TargetBlock, first: int, count: int) -> None:
         self.block = block
@@ -50,9 +50,17 @@ class Group:
         self.count = count
         self.start = 0
         """Sequence number of its first probe."""
+        self.begin = 0
+        """When its first probe was sent."""
+        self.step = 0
+        """Time from one of its probes to the next."""
         self.deadline = 0
         """When the last of its probes has waited long enough."""
         self.held_until = 0
+
+    def sent_at(self, sequence: int) -> int:
+        """When one of its probes was sent."""
+        return self.begin + (sequence - self.start) * self.step
 
 
 class _Column(dict[int, _Fact]):
@@ -83,22 +91,23 @@ class BatchLedger(Ledger):
         self.groups: list[Group | None] = [None] * SEQUENCES
         """The group of each probe, None if it was sent singly."""
         self.probe_states = bytearray(SEQUENCES)
-        self.times = array("q", bytes(8 * SEQUENCES))
         words = "I" if family == AF_INET else "QQ"
         self.addresses = tuple(array(kind, bytes(array(kind).itemsize * SEQUENCES)) for kind in words)
         """Whom each probe went to, in columns as a TargetBlock has them; an address of nobody if it was sent singly."""
         self._pending: deque[Group] = deque()
         # What the class above has in lists.
         self.states = cast("list[int]", self.probe_states)
-        self.sent_at = cast("list[int]", self.times)
         self._sparse: tuple[_Column[Any], ...] = (
             _Column(self._flow_of),
             _Column(lambda _sequence: 1),
             _Column(lambda _sequence: 0),
-            _Column(lambda sequence: self.times[sequence] + self.timeout),
+            _Column(self._sent_at_of),
+            _Column(lambda sequence: self._sent_at_of(sequence) + self.timeout),
             _Column(self._held_until_of),
         )
-        self.flows, self.numbers, self.left_at, self.deadlines, self.held_until = cast("Any", self._sparse)
+        self.flows, self.numbers, self.left_at, self.sent_at, self.deadlines, self.held_until = cast(
+            "Any", self._sparse
+        )
 
     def _flow_of(self, sequence: int) -> Flow | None:
         if self.groups[sequence] is None:
@@ -111,6 +120,10 @@ class BatchLedger(Ledger):
         """What is heard of that probe is decided by the class above from now on."""
         for column in self.addresses:
             column[sequence] = _NO_ADDRESS[column.typecode]
+
+    def _sent_at_of(self, sequence: int) -> int:
+        group = self.groups[sequence]
+        return group.sent_at(sequence) if group is not None else 0
 
     def _held_until_of(self, sequence: int) -> int:
         group = self.groups[sequence]
@@ -142,13 +155,11 @@ class BatchLedger(Ledger):
     def sent_group(self, group: Group, begin: int, end: int) -> None:
         """The group was given to the kernel between these times, with the next sequence numbers."""
         count, start = group.count, self._next
-        stop, step = start + count, (end - begin) // count
-        times = range(begin, begin + step * count, step) if step else [begin] * count
-        group.start = start
-        group.deadline = times[-1] + self.timeout
+        stop = start + count
+        group.start, group.begin, group.step = start, begin, (end - begin) // count
+        group.deadline = group.sent_at(stop - 1) + self.timeout
         group.held_until = group.deadline + self._late_window
         self._forget(start, stop)
-        self.times[start:stop] = array("q", list(times))
         for column, source in zip(self.addresses, group.block.columns, strict=True):
             column[start:stop] = source[group.first : group.first + count]
         self.probe_states[start:stop] = _WAITING * count
@@ -156,6 +167,22 @@ class BatchLedger(Ledger):
         self.waiting += count
         self._next = stop & 0xFFFF
         self._pending.append(group)
+
+    def answered_in_order(self, start: int, stop: int) -> None:
+        """These probes were answered, as they should be."""
+        self.probe_states[start:stop] = _ANSWERED * (stop - start)
+        self.waiting -= stop - start
+
+    def answered(self, sequences: list[int]) -> None:
+        """These probes were answered, as they should be."""
+        states = self.probe_states
+        for sequence in sequences:
+            states[sequence] = ANSWERED
+        self.waiting -= len(sequences)
+
+    def all_wait(self, start: int, stop: int) -> bool:
+        """Whether all these probes wait for their replies."""
+        return self.probe_states[start:stop] == _WAITING * (stop - start)
 
     def _forget(self, start: int, stop: int) -> None:
         for column in self._sparse:

@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 
     from pingsock.probe.target import ProbeOptions
 
-LARGEST_BLOCK = 256
-"""Most targets of a block that `blocks_of` makes: what one system call is given."""
+LARGEST_RUN = 512
+"""Most single targets that `blocks_of` joins to a block."""
+_RANGE_MASK = 0xFFF
+"""Blocks of a range are 4096 addresses, aligned."""
 _LAST_OCTETS = bytes(range(256))
 _LINK_LOCAL = 0xFE80 << 112
 _LINK_LOCAL_MASK = 0xFFC0 << 112
@@ -61,13 +63,6 @@ class TargetBlock:
     def __len__(self) -> int:
         return len(self.columns[0])
 
-    def part(self, first: int, last: int) -> TargetBlock:
-        """The targets from number `first` to before number `last`."""
-        if first <= 0 and last >= len(self):
-            return self
-        targets = self._targets[first:last] if self._targets is not None else None
-        return TargetBlock(self.family, tuple(column[first:last] for column in self.columns), self.options, targets)
-
     def target(self, number: int) -> Target:
         """One of them, from 0."""
         if self._targets is not None:
@@ -85,17 +80,26 @@ def ipv4_blocks(first: int, count: int, options: ProbeOptions = DEFAULT_OPTIONS)
     """`count` IPv4 addresses from the number `first` on, as blocks."""
     last = first + count
     while first < last:
-        end = min((first | 0xFF) + 1, last)
-        packed = bytearray(4 * (end - first))
-        for at, octet in enumerate((first & 0xFFFFFFFF).to_bytes(4, "big")[:3]):
-            packed[at::4] = bytes((octet,)) * (end - first)
-        packed[3::4] = _LAST_OCTETS[first & 0xFF : (end - 1 & 0xFF) + 1]
-        yield TargetBlock.from_packed(AF_INET, bytes(packed), options)
+        end = min((first | _RANGE_MASK) + 1, last)
+        yield TargetBlock.from_packed(AF_INET, _packed_range(first, end), options)
         first = end
 
 
+def _packed_range(first: int, end: int) -> bytes:
+    """The addresses from `first` to before `end`, which share their first two octets."""
+    size = end - first
+    packed = bytearray(4 * size)
+    upper, lower = divmod(first, 0x10000)
+    packed[0::4] = bytes((upper >> 8,)) * size
+    packed[1::4] = bytes((upper & 0xFF,)) * size
+    thirds = b"".join([bytes((octet,)) * 256 for octet in range(lower >> 8, (lower + size - 1 >> 8) + 1)])
+    packed[2::4] = thirds[lower & 0xFF :][:size]
+    packed[3::4] = (_LAST_OCTETS * (size // 256 + 2))[lower & 0xFF :][:size]
+    return bytes(packed)
+
+
 def blocks_of(
-    stream: Iterable[Target | TargetBlock], largest: int = LARGEST_BLOCK
+    stream: Iterable[Target | TargetBlock], largest: int = LARGEST_RUN
 ) -> Iterator[TargetBlock | Target]:
     """The same targets in the same order, in blocks; those that no block may hold come singly."""
     run: list[Target] = []
@@ -104,8 +108,7 @@ def blocks_of(
             yield TargetBlock.from_targets(run)
             run = []
         if isinstance(item, TargetBlock):
-            for first in range(0, len(item), largest):
-                yield item.part(first, first + largest)
+            yield item
         elif can_share_block(item, item):
             run.append(item)
         else:
