@@ -31,9 +31,9 @@ OURS = [
     "pingsock.probe.target",
     "pingsock.sockets",
     "pingsock.sockets.ancillary",
-    "pingsock.sockets.choose",
+    "pingsock.sockets.bare",
     "pingsock.sockets.errors",
-    "pingsock.sockets.kernel",
+    "pingsock.sockets.first_settings",
     "pingsock.tools",
     "pingsock.tools.destination",
     "pingsock.tools.ping",
@@ -46,30 +46,7 @@ OURS = [
     "pingsock.wire.value",
 ]
 
-BY_SOCKET = [
-    "_collections",
-    "_functools",
-    "_operator",
-    "_socket",
-    "array",
-    "collections",
-    "collections.abc",
-    "enum",
-    "errno",
-    "functools",
-    "itertools",
-    "keyword",
-    "math",
-    "operator",
-    "reprlib",
-    "select",
-    "selectors",
-    "socket",
-    "types",
-]
-"""What `import socket` brings on Pythons 3.11 to 3.13."""
-
-OF_THE_LIBRARY = {"__future__", "_struct", "gc", "struct", *BY_SOCKET}
+OF_THE_LIBRARY = {"__future__", "_collections", "_socket", "_struct", "errno", "gc", "itertools", "select", "struct"}
 
 PRINTS_MODULES = (
     "import sys; before = set(sys.modules)\n"
@@ -81,12 +58,16 @@ PRINTS_MODULES = (
 FORBIDDEN = {
     "argparse",
     "asyncio",
+    "collections",
     "contextlib",
     "dataclasses",
+    "enum",
     "ipaddress",
     "json",
     "re",
+    "selectors",
     "signal",
+    "socket",
     "threading",
     "typing",
 }

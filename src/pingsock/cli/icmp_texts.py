@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
-from socket import AF_INET, inet_ntop
+from _socket import AF_INET, inet_ntop
 
 from pingsock.wire.value import Value
 

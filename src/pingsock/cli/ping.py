@@ -15,7 +15,7 @@ from pingsock.probe.clock import MILLISECOND, SECOND
 from pingsock.probe.outcome import packet_went_on
 from pingsock.probe.records import Duplicate, EchoReply, IcmpReport, SendFailure
 from pingsock.probe.target import ProbeOptions, Target
-from pingsock.sockets.choose import open_ping_socket
+from pingsock.sockets.bare import open_quickly
 from pingsock.sockets.errors import NoPingSocket
 from pingsock.tools.destination import Destination, UnknownHost, resolve, source_towards
 from pingsock.tools.ping import TIME_BYTES, PingPlan, PingRun
@@ -145,7 +145,7 @@ def _ping(settings: Settings, host: str, destination: Destination, output: Outpu
 
 def _open(family: int, output: Output) -> PingSocket:
     try:
-        return open_ping_socket(family)
+        return open_quickly(family)
     except NoPingSocket as refused:
         last = refused.refusals[-1][1].errno if refused.refusals else errno.EPERM
         if last not in (errno.EPERM, errno.EACCES):

@@ -22,7 +22,7 @@ arrived is read queue first. The origin of an entry is looked at before its type
 from __future__ import annotations
 
 import errno
-from socket import AF_INET
+from _socket import AF_INET
 from struct import Struct
 
 from pingsock.probe.clock import read_clocks

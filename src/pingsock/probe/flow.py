@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from socket import AF_INET, AF_INET6, inet_pton
+from _socket import AF_INET, AF_INET6, inet_pton
 from struct import Struct
 
 from pingsock.probe.target import DEFAULT_OPTIONS

@@ -32,8 +32,7 @@ All times are nanoseconds; `now` is on the monotonic clock, `calendar` on the re
 
 from __future__ import annotations
 
-from collections import deque
-from socket import AF_INET
+from _socket import AF_INET
 
 from pingsock.probe import outcome
 from pingsock.probe.outcome import ANSWERED, ERRED, FREE, SILENT, WAITING
@@ -53,11 +52,16 @@ from pingsock.wire.errors import BadPacket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections import deque
+
     from pingsock.probe.clock import Stepwatch
     from pingsock.probe.flow import Flow
     from pingsock.probe.records import EchoReply, Note, Timeout
     from pingsock.probe.target import SocketAddress
     from pingsock.sockets.ancillary import ExtendedError
+else:
+    # `collections` brings four modules more to the start of every ping.
+    from _collections import deque
 
 SEQUENCES = 0x10000
 NEVER = 2**63 - 1

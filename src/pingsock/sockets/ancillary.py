@@ -22,7 +22,7 @@ number; items nobody here asked for are skipped. `CONTROL_BYTES` holds everythin
 from __future__ import annotations
 
 import sys
-from socket import AF_INET, AF_INET6, inet_ntop
+from _socket import AF_INET, AF_INET6, inet_ntop
 from struct import Struct
 
 from pingsock.wire import linux

@@ -1,38 +1,25 @@
 """Which kind of ping socket a program gets: the best this host allows.
 
-What our own code opens is set up so that it cannot be robbed of its replies, loses no error, and has true times:
-SO_REUSEADDR off (a ping socket is born with it, and anybody may then bind its ident and take its packets), the error
-queue on, kernel time stamps of both ways on.
+What our own code opens is set up as `pingsock.sockets.first_settings` says.
 """
 
 from __future__ import annotations
 
-import socket
 from socket import AF_INET
 
 from pingsock.sockets.errors import InvalidArgument, NoPingSocket
+from pingsock.sockets.first_settings import set_up
 from pingsock.sockets.kernel import PROTOCOLS, KernelPingSocket
-from pingsock.wire import linux
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import TypeAlias
 
+    from pingsock.sockets.bare import BareKernelSocket
     from pingsock.sockets.served import ServedPingSocket
 
-    PingSocket = KernelPingSocket | ServedPingSocket
-
-STAMPING = (
-    linux.SOF_TIMESTAMPING_TX_SOFTWARE
-    | linux.SOF_TIMESTAMPING_RX_SOFTWARE
-    | linux.SOF_TIMESTAMPING_SOFTWARE
-    | linux.SOF_TIMESTAMPING_OPT_ID
-    | linux.SOF_TIMESTAMPING_OPT_TSONLY
-)
-RECEIVE_ERRORS = {
-    int(AF_INET): (linux.SOL_IP, linux.IP_RECVERR),
-    linux.AF_INET6: (linux.SOL_IPV6, linux.IPV6_RECVERR),
-}
+    PingSocket: TypeAlias = KernelPingSocket | ServedPingSocket | BareKernelSocket
 
 
 def _open_embedded(family: int) -> ServedPingSocket:
@@ -65,9 +52,12 @@ def choose(
     refusals: list[tuple[str, OSError]] = []
     for kind in kinds:
         try:
-            return _set_up(OPENERS[kind](family)), tuple(refusals)
+            sock = OPENERS[kind](family)
+            set_up(sock)
         except OSError as error:
             refusals.append((kind, error))
+        else:
+            return sock, tuple(refusals)
     raise NoPingSocket(refusals) from refusals[-1][1]
 
 
@@ -79,14 +69,3 @@ def _check(family: int, kinds: Sequence[str]) -> None:
     for kind in kinds:
         if kind not in OPENERS:
             raise InvalidArgument("kind", kind, f"one of {', '.join(KINDS)}")
-
-
-def _set_up(sock: PingSocket) -> PingSocket:
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
-        sock.setsockopt(*RECEIVE_ERRORS[int(sock.family)], 1)
-        sock.setsockopt(socket.SOL_SOCKET, linux.SO_TIMESTAMPING, STAMPING)
-    except OSError:
-        sock.close()
-        raise
-    return sock

@@ -18,8 +18,7 @@ know these is asked again without. Whatever goes wrong is an `UnknownHost`.
 from __future__ import annotations
 
 import os
-from _socket import AF_INET, AF_INET6, AI_CANONNAME, EAI_BADFLAGS, gaierror, getaddrinfo, inet_pton
-from socket import SOCK_DGRAM, socket
+from _socket import AF_INET, AF_INET6, AI_CANONNAME, EAI_BADFLAGS, SOCK_DGRAM, gaierror, getaddrinfo, inet_pton, socket
 
 from pingsock.sockets.errors import PingsockError
 from pingsock.wire import linux
@@ -128,10 +127,13 @@ def source_towards(destination: Destination, device: str = "") -> SocketAddress:
     :raises OSError: as connect(2) and SO_BINDTODEVICE say it, e.g. ENETUNREACH without a route, EACCES if it is
         prohibited or a broadcast address, ENODEV for an unknown device.
     """
-    with socket(destination.family, SOCK_DGRAM) as probe:
+    probe = socket(destination.family, SOCK_DGRAM)
+    try:
         if device:
             probe.setsockopt(linux.SOL_SOCKET, linux.SO_BINDTODEVICE, os.fsencode(device))
         host, _, *rest = destination.address
         probe.connect((host, _PROBE_PORT, *rest))
         source: SocketAddress = probe.getsockname()
         return source[0], 0, *source[2:]
+    finally:
+        probe.close()

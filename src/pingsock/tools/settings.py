@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import socket
-from array import array
+from _socket import AF_INET, AF_INET6, SOCK_DGRAM, inet_pton, socket
 from fcntl import ioctl
-from socket import AF_INET, AF_INET6, inet_ntop
 from struct import Struct
 
 from pingsock.wire import linux
@@ -21,11 +19,9 @@ _HOP_LIMIT_OPTIONS = {
 }
 """By "is it IPv4": groups first, as iputils sets them."""
 
-_SIOCGIFCONF = 0x8912
-_IFCONF = Struct("@iP")
+_SIOCGIFADDR = 0x8915
 _IFREQ = Struct("@16sH2s4s16x")
 """ifr_name and a sockaddr_in; the union behind the name is 24 bytes on 64-bit systems."""
-_MOST_INTERFACES = 4096
 
 
 def set_hop_limit(sock: PingSocket, hop_limit: int) -> None:
@@ -49,19 +45,21 @@ def keep_whole(sock: PingSocket) -> None:
 
 def device_has_address(device: str, family: int, address: str) -> bool:
     """Whether `address`, without a scope, belongs to that device itself."""
-    return (device, address) in (_addresses4() if family == AF_INET else _addresses6())
-
-
-def _addresses4() -> set[tuple[str, str]]:
-    room = array("B", bytes(_MOST_INTERFACES * _IFREQ.size))
-    with socket.socket(AF_INET, socket.SOCK_DGRAM) as sock:
-        answer = ioctl(sock.fileno(), _SIOCGIFCONF, _IFCONF.pack(len(room), room.buffer_info()[0]))
-    used = _IFCONF.unpack(answer)[0]
-    entries = (_IFREQ.unpack_from(room, at) for at in range(0, used, _IFREQ.size))
-    return {(os.fsdecode(name.rstrip(b"\0")), inet_ntop(AF_INET, packed)) for name, _, _, packed in entries}
-
-
-def _addresses6() -> set[tuple[str, str]]:
+    if family == AF_INET:
+        return _device_has4(device, inet_pton(AF_INET, address))
     with open("/proc/net/if_inet6", encoding="utf-8", errors="surrogateescape") as table:
         rows = [line.split() for line in table]
-    return {(row[5], inet_ntop(AF_INET6, bytes.fromhex(row[0]))) for row in rows}
+    return any(row[5] == device and row[0] == inet_pton(AF_INET6, address).hex() for row in rows)
+
+
+def _device_has4(device: str, address: bytes) -> bool:
+    """The kernel answers with the address asked about if the device has it, else with the device's first (inet(4))."""
+    probe = socket(AF_INET, SOCK_DGRAM)
+    try:
+        answer = ioctl(probe.fileno(), _SIOCGIFADDR, _IFREQ.pack(os.fsencode(device), AF_INET, b"", address))
+    except OSError:
+        return False
+    finally:
+        probe.close()
+    has: bool = _IFREQ.unpack(answer)[3] == address
+    return has
