@@ -90,7 +90,8 @@ class Engine:
         """Courses that are not over, those still in the stream not counted."""
         self._pace = Pace(rate)
         self._agenda = Agenda()
-        self._stream: Iterator[Course] | None = None
+        self._stream: Iterator[Course | None] | None = None
+        self._stream_waits = False
         self._summaries = summaries
         self._most_lanes = most_lanes
         self._by_settings: dict[SocketSettings, list[Lane]] = {}
@@ -107,9 +108,17 @@ class Engine:
         self.active += 1
         self._agenda.enter(due, course)
 
-    def feed(self, courses: Iterator[Course]) -> None:
-        """Begin these courses one by one, as there is time and room for each."""
+    def feed(self, courses: Iterator[Course | None]) -> None:
+        """Begin these courses one by one, as there is time and room for each.
+
+        None among them says that the next one is not known yet. It is asked for after `look_again`.
+        """
         self._stream = courses
+        self._stream_waits = False
+
+    def look_again(self) -> None:
+        """The stream may know its next course by now."""
+        self._stream_waits = False
 
     def remove(self, course: Course) -> None:
         """End a course now. What is heard of its probes from now on is nobody's business."""
@@ -146,10 +155,17 @@ class Engine:
             if lane.takes(now):
                 return lane
         warming = any(lane.usable_from > now for lane in lanes)
-        if not warming and course.settings not in self._refused and len(self.lanes) < self._most_lanes:
-            self.wanted = course.settings
+        if not warming and course.settings not in self._refused:
+            self._want(course.settings)
         self._blocked_until = min((lane.takes_again_at(now) for lane in lanes), default=NEVER)
         return None
+
+    def _want(self, settings: SocketSettings) -> None:
+        if len(self.lanes) < self._most_lanes:
+            self.wanted = settings
+        elif settings not in self._by_settings:
+            # Room will never come: no socket of these settings can be among those there are.
+            self._refused[settings] = errno.EMFILE
 
     # Sending
 
@@ -181,11 +197,15 @@ class Engine:
         return self._pull(now)
 
     def _pull(self, now: int) -> bool:
-        if self._stream is None:
+        if self._stream is None or self._stream_waits:
             return False
-        course = next(self._stream, None)
-        if course is None:
+        try:
+            course = next(self._stream)
+        except StopIteration:
             self._stream = None
+            return False
+        if course is None:
+            self._stream_waits = True
             return False
         self.add(course, now)
         return True
@@ -294,7 +314,7 @@ class Engine:
     def wakes_at(self, now: int) -> int:
         """When to be called again if nothing arrives; NEVER if only an arrival, or a lane, can change anything."""
         wake = min((lane.ledger.next_deadline() for lane in self.lanes), default=NEVER)
-        due = now if self._stream is not None else self._agenda.due_at()
+        due = now if self._stream is not None and not self._stream_waits else self._agenda.due_at()
         wake = min(wake, max(due, self._pace.free_at(), self._blocked_until))
         self._absences.asks_for(max(wake, now))
         return wake

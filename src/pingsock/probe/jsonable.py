@@ -31,7 +31,9 @@ from pingsock.probe.records import (
     Summary,
     Timeout,
     Unmeasured,
+    Unresolved,
 )
+from pingsock.probe.result import PingResult
 from pingsock.wire import types
 
 TYPE_CHECKING = False
@@ -56,16 +58,20 @@ TYPE_NAMES: dict[type, str] = {
     Skipped: "skipped",
     Stray: "stray",
     Summary: "summary",
+    Unresolved: "unresolved",
 }
 """Record -> its "type"."""
+_NAMES = TYPE_NAMES | {PingResult: "ping"}
 
 
-def jsonable(record: Record | Stray | Summary) -> dict[str, Any]:
+def jsonable(record: Record | Stray | Summary | Unresolved) -> dict[str, Any]:
     """A record as what `json.dumps` takes, and `json.loads` gives back unchanged.
+
+    The result of a ping becomes its summary, with its records in a list.
 
     :raises TypeError: this is no record of a prober.
     """
-    name = TYPE_NAMES.get(type(record))
+    name = _NAMES.get(type(record))
     if name is None:
         raise TypeError(f"{type(record).__name__} is no record of a prober")
     flat: dict[str, Any] = {"type": name}
@@ -165,6 +171,7 @@ _TRANSLATIONS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "revises": lambda revised: {"revises": revised or None},
     "errno": _errno,
     "statistics": _statistics,
+    "records": lambda records: {"records": [jsonable(each) for each in records]},
     "type": _omitted,
     "code": _omitted,
     "info": _omitted,

@@ -149,6 +149,15 @@ OTHER_TOKEN = "payload of another sender"
 NO_ECHO_REPLY = "no echo reply with code 0"
 
 
+class Unresolved(Value):
+    """A host that has no address to send to."""
+
+    host: str
+    """As the user wrote it."""
+    reason: str
+    """As the C library says it, or what is wrong with the name."""
+
+
 class Summary(Value):
     """All that became of one target."""
 

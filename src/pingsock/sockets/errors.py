@@ -9,6 +9,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_LONGEST_SHOWN = 200
+
 
 class PingsockError(Exception):
     """Base of the exceptions this library raises itself."""
@@ -49,4 +51,13 @@ class InvalidArgument(PingsockError, ValueError):
         super().__init__(name, value, requirement)
 
     def __str__(self) -> str:
-        return f"{self.name} must be {self.requirement}, not {self.value!r}"
+        return f"{self.name} must be {self.requirement}, not {shown(self.value)}"
+
+
+def shown(value: object) -> str:
+    """What somebody gave, as part of a sentence: bounded, whatever it is."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - anything may come out of a foreign repr(), and integers can be too long for it
+        return f"this {type(value).__name__}"
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
