@@ -3,13 +3,13 @@
 Theory of operation
 -------------------
 
-Targets stream in, in blocks of packed addresses. A block's first probes go out as one group, and their ordinary replies
-come back as one `Replies`: neither makes an object for a target. Every other thing that befalls a probe makes its target
-a course of the engine, which then retries, waits and decides as it does in every driver. Targets that do not fit into a
-block, and plans with more than one probe of each target, are courses from the beginning.
+Targets stream in, in blocks of packed addresses. Hundreds of a block's probes go out as one group, and their ordinary
+replies come back as one `Replies`: neither makes an object for a target. Every other thing that befalls a probe makes
+its target a course of the engine, which then retries, waits and decides as it does in every driver. Targets that do not
+fit into a block, and plans with more than one probe of each target, are courses from the beginning.
 
-What is under way never exceeds what the receive buffers hold. Where sequence numbers or buffers of a socket are used up,
-another socket is opened.
+What is under way never exceeds what the receive buffers hold. Where sequence numbers or buffers of a socket are used
+up, another socket is opened.
 """
 
 from __future__ import annotations
@@ -20,14 +20,12 @@ from typing import cast
 
 from pingsock.probe.batch_channel import CAPACITY, SEQUENCE_NUMBERS, BatchChannel, ReplyBuffer
 from pingsock.probe.batch_ledger import BatchLedger, Group
-from pingsock.probe.batch_replies import Replies
 from pingsock.probe.batch_targets import TargetBlock, blocks_of
 from pingsock.probe.blocking import BlockingProber
 from pingsock.probe.clock import MILLISECOND
 from pingsock.probe.engine import NO_ROOM, Engine
 from pingsock.probe.flow import control_items, fill_payload, socket_settings
 from pingsock.probe.outcome import ANSWERED
-from pingsock.probe.schedule import Plan
 from pingsock.sockets.mmsg import SendBatch, join_control, require_batch_calls
 from pingsock.wire.echo import echo_request
 
@@ -36,10 +34,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
+    from pingsock.probe.batch_replies import Replies
     from pingsock.probe.course import Course
     from pingsock.probe.engine import Happening, Lane
     from pingsock.probe.flow import SocketSettings
     from pingsock.probe.records import Record, Stray
+    from pingsock.probe.schedule import Plan
     from pingsock.probe.target import ProbeOptions, Target
     from pingsock.sockets.choose import PingSocket
 
@@ -253,26 +253,18 @@ class BatchProber(BlockingProber):
         """A socket and how many probes it takes now; asks for another one if there is none, or soon will be none."""
         lanes = self._groups_of.lanes_for(settings)
         for _ in lanes:
-            room = self._room(lanes[0], most, now)
+            room = _room(lanes[0], most, now)
             if room:
-                if lanes[0].ledger.free_numbers_end_soon and not any(self._room(lane, 1, now) for lane in lanes[1:]):
+                if _ledger_of(lanes[0]).free_numbers_end_soon and not any(_room(lane, 1, now) for lane in lanes[1:]):
                     self._groups_of.want_lane(settings, now)
                 return lanes[0], room
             lanes.append(lanes.pop(0))
         self._groups_of.want_lane(settings, now)
         return None, 0
 
-    @staticmethod
-    def _room(lane: Lane, most: int, now: int) -> int:
-        ledger = lane.ledger
-        assert isinstance(ledger, BatchLedger)
-        free = min(most, lane.room - ledger.waiting)
-        return ledger.room_for_group(now, free) if free > 0 and lane.usable_from <= now else 0
-
     def _send_group(self, lane: Lane, profile: Profile, block: TargetBlock, count: int) -> bool:
         """Send so many probes of the block; False if the rest has to wait."""
-        ledger, channel = lane.ledger, self.channels[lane]
-        assert isinstance(ledger, BatchLedger)
+        ledger, channel = _ledger_of(lane), self.channels[lane]
         assert isinstance(channel, BatchChannel)
         profile.fill(block, self._first, count, ledger.next_number)
         begin, calendar = self._clocks()
@@ -338,7 +330,9 @@ class BatchProber(BlockingProber):
             self.engine.heard(lane, record)
 
         plan = self.plan
-        ledger = BatchLedger(settings[0], self._stepwatch, self.token, plan.timeout_ns, plan.late_window_ns, self._admit)
+        ledger = BatchLedger(
+            settings[0], self._stepwatch, self.token, plan.timeout_ns, plan.late_window_ns, self._admit
+        )
         channel = BatchChannel(sock, ledger, self._stepwatch, hear, self._size, self._groups_of.tell_replies)
         room = channel.reserve(self._in_flight, self._size)
         lane = self.engine.add_lane(settings, ledger, room, self._clock() + _WARM_UP)
@@ -348,3 +342,15 @@ class BatchProber(BlockingProber):
 
 def _targets_of(item: Target | TargetBlock) -> Iterable[Target]:
     return item if isinstance(item, TargetBlock) else (item,)
+
+
+def _ledger_of(lane: Lane) -> BatchLedger:
+    assert isinstance(lane.ledger, BatchLedger)
+    return lane.ledger
+
+
+def _room(lane: Lane, most: int, now: int) -> int:
+    """How many probes of a group the lane takes now."""
+    ledger = _ledger_of(lane)
+    free = min(most, lane.room - ledger.waiting)
+    return ledger.room_for_group(now, free) if free > 0 and lane.usable_from <= now else 0

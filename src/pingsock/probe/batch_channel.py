@@ -43,8 +43,6 @@ _ECHO_REPLY = {True: 0, False: 129}
 _CHECKSUM_AT, _SEQUENCE_AT = 2, 6
 _ADDRESS_COLUMNS = {True: ((4, "I"),), False: ((8, "Q"), (16, "Q"))}
 _WORD = struct.calcsize("@l")
-_CONTROL_STRIDE = 128
-"""Room for time and hop limit, and for whatever else somebody may switch on."""
 _SECONDS_AT = CONTROL_HEADER
 _NANOSECONDS_AT = CONTROL_HEADER + _WORD
 _HOP_LIMIT_AT = 2 * CONTROL_HEADER + 2 * _WORD
@@ -73,7 +71,7 @@ class ReplyBuffer:
     def __init__(self, family: int, length: int) -> None:
         self.is_ipv4 = family == AF_INET
         self.length = length
-        self.batch = ReceiveBatch(family, CAPACITY, length, _CONTROL_STRIDE, _CONTROL_LENGTH)
+        self.batch = ReceiveBatch(family, CAPACITY, length, _CONTROL_LENGTH)
         batch = self.batch
         self.checksums = batch.message_column(_CHECKSUM_AT, "H")
         self.sequences = batch.message_column(_SEQUENCE_AT, "H")
@@ -110,7 +108,6 @@ class BatchChannel(Channel):
         self._buffer_of_replies: ReplyBuffer | None = None
         self._payload = b""
         self.template = b""
-        self.templates = b""
         # Reading a stamp of each send costs a fifth of the rate; the times of sending are interpolated.
         sock.setsockopt(linux.SOL_SOCKET, linux.SO_TIMESTAMPING, 0)
         sock.setsockopt(linux.SOL_SOCKET, linux.SO_TIMESTAMPNS, 1)
@@ -122,8 +119,8 @@ class BatchChannel(Channel):
         ident = self.sock.getsockname()[1]
         kind = _ECHO_REPLY[buffer.is_ipv4]
         self._buffer_of_replies, self._payload = buffer, payload
-        self.template = struct.pack(">BBHHH", kind, 0, 0, ident, 0) + payload
-        self.templates = self.template.ljust(buffer.batch.stride, b"\0") * CAPACITY
+        header = struct.pack(">BBHHH", kind, 0, 0, ident, 0)
+        self.template = (header + payload).ljust(buffer.batch.stride, b"\0")
 
     def collect(self) -> bool:
         """As `Channel.collect`, in batches."""
@@ -170,13 +167,10 @@ class _Batch:
         self._channel = channel
         self._ledger = channel.batch_ledger
         self._buffer = buffer
-        now, self._calendar = channel.read_clocks()
-        self._offset = self._calendar - now
+        self._now, calendar = channel.read_clocks()
+        self._offset = calendar - self._now
         self._checksums = buffer.checksums[:count].tobytes()
         self._raw_sequences = buffer.sequences[:count].tobytes()
-        self._sequences = array("H", self._raw_sequences)
-        if sys.byteorder == "little":
-            self._sequences.byteswap()
         self._seconds = buffer.seconds[:count].tobytes()
         self._nanoseconds = buffer.nanoseconds[:count].tolist()
         self._hop_limits = buffer.hop_limits[:count].tobytes()
@@ -186,9 +180,7 @@ class _Batch:
     def accept(self, first: int, last: int) -> None:
         """Account for the messages from number `first` to before `last`."""
         if last - first > 1:
-            if self._look_ordinary(first, last) and (
-                self._account_in_order(first, last) or self._account(first, last)
-            ):
+            if self._look_ordinary(first, last) and (self._account_in_order(first, last) or self._account(first, last)):
                 return
             middle = (first + last) // 2
             self.accept(first, middle)
@@ -198,18 +190,17 @@ class _Batch:
 
     def _look_ordinary(self, first: int, last: int) -> bool:
         """Whether all are of the right length, type and payload, and were stamped in the same second."""
-        batch, count = self._buffer.batch, last - first
-        size, stride = batch.header_size, batch.stride
+        batch, at = self._buffer.batch, first * _WORD
         return (
-            bytes(batch.headers[first * size : last * size]) == batch.clean_headers[first * size : last * size]
-            and bytes(batch.messages[first * stride : last * stride]) == self._channel.templates[: count * stride]
-            and self._seconds[first * _WORD : last * _WORD] == self._seconds[first * _WORD :][:_WORD] * count
+            batch.are_ordinary(first, last)
+            and batch.are_equal(first, last, self._channel.template)
+            and self._seconds[at : last * _WORD] == self._seconds[at : at + _WORD] * (last - first)
         )
 
     def _account_in_order(self, first: int, last: int) -> bool:
         """As `_account`, for the most frequent case: they came in the order in which one call sent their probes."""
         ledger, count = self._ledger, last - first
-        start = self._sequences[first]
+        start = int.from_bytes(self._raw_sequences[2 * first : 2 * first + 2], "big")
         stop = start + count
         group = ledger.groups[start]
         if (
@@ -237,7 +228,10 @@ class _Batch:
     def _account(self, first: int, last: int) -> bool:
         """Account for these messages, if each answers a waiting probe of a group in time; else say False."""
         ledger, count = self._ledger, last - first
-        sequences = self._sequences[first:last].tolist()
+        numbers = array("H", self._raw_sequences[2 * first : 2 * last])
+        if sys.byteorder == "little":
+            numbers.byteswap()
+        sequences = numbers.tolist()
         pick = itemgetter(*sequences)
         if pick(ledger.probe_states) != _ALL_WAITING[:count] or len(set(sequences)) != count:
             return False
@@ -267,7 +261,7 @@ class _Batch:
         """Whether no probe, sent from `begin` on, was answered too late, and the stamps are to be believed."""
         return (
             max(round_trips) <= self._ledger.timeout
-            and self._shift(first) + max(self._nanoseconds[first:last]) <= self._calendar - self._offset
+            and self._shift(first) + self._nanoseconds[last - 1] <= self._now
             and self._channel.stepwatch.stepped_at <= begin
         )
 
@@ -284,7 +278,7 @@ class _Batch:
         if min(round_trips) < 0:
             round_trips = [nanoseconds if nanoseconds > 0 else 0 for nanoseconds in round_trips]
         hop_limits, checksums = self._hop_limits[first:last], self._checksums[2 * first : 2 * last]
-        template = self._channel.template
+        template = self._channel.template[: self._buffer.length]
         self._channel.hear_replies(
             Replies(groups, sequences, times, self._offset, round_trips, hop_limits, checksums, template)
         )

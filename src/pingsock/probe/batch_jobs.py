@@ -116,9 +116,7 @@ class BatchRun:
     :raises InvalidArgument: `jobs` is not a number from 1.
     """
 
-    def __init__(
-        self, targets: Iterable[Target | TargetBlock], plan: Plan, *, jobs: int = 1, **settings: Any
-    ) -> None:
+    def __init__(self, targets: Iterable[Target | TargetBlock], plan: Plan, *, jobs: int = 1, **settings: Any) -> None:
         if not isinstance(jobs, int) or jobs < 1:
             raise InvalidArgument("jobs", jobs, "a number from 1")
         stream = _Stream(targets) if jobs > 1 else targets

@@ -77,12 +77,18 @@ class _Column(dict[int, _Fact]):
 class BatchLedger(Ledger):
     """A ledger of probes sent in groups, and singly as well.
 
-    `admit` makes a course of one probe of a group: it is called with ledger and sequence number, once, when something befalls
-    the probe that is not an ordinary reply.
+    `admit` makes a course of one probe of a group: it is called with ledger and sequence number, once, when something
+    befalls the probe that is not an ordinary reply.
     """
 
     def __init__(
-        self, family: int, stepwatch: Stepwatch, token: bytes, timeout: int, late_window: int, admit: Callable[[BatchLedger, int], Flow]
+        self,
+        family: int,
+        stepwatch: Stepwatch,
+        token: bytes,
+        timeout: int,
+        late_window: int,
+        admit: Callable[[BatchLedger, int], Flow],
     ) -> None:
         super().__init__(family, stepwatch, token)
         self.timeout = timeout

@@ -32,8 +32,10 @@ class Replies:
         checksums: bytes,
         template: bytes,
     ) -> None:
-        """Columns: group and sequence number of each probe, when it was sent (monotonic, the realtime clock being
-        `offset` ahead), its reply's hop limit and checksum; `template` is a reply with no checksum and sequence number.
+        """All but `offset` and `template` are columns.
+
+        `times` tells when each probe was sent (monotonic; the realtime clock is `offset` ahead); hop limits and
+        checksums are those of the replies; `template` is a reply without checksum and sequence number.
         """
         self._groups = groups
         self._sequences = sequences

@@ -61,8 +61,8 @@ class RunTally:
         self._minimum = min(self._minimum, least) if self._sum or self._maximum else least
         self._maximum = max(self._maximum, greatest)
         self._sum += sum(round_trips)
-        if greatest < _TABLE_SIZE:
-            self._count(0, round_trips)
+        if greatest < _TABLE_SIZE and len(round_trips) > 1:
+            self._counts[0].update(itemgetter(*round_trips)(self._table))
         else:
             self._count_by_length(round_trips)
 

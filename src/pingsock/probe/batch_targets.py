@@ -98,9 +98,7 @@ def _packed_range(first: int, end: int) -> bytes:
     return bytes(packed)
 
 
-def blocks_of(
-    stream: Iterable[Target | TargetBlock], largest: int = LARGEST_RUN
-) -> Iterator[TargetBlock | Target]:
+def blocks_of(stream: Iterable[Target | TargetBlock], largest: int = LARGEST_RUN) -> Iterator[TargetBlock | Target]:
     """The same targets in the same order, in blocks; those that no block may hold come singly."""
     run: list[Target] = []
     for item in stream:

@@ -35,6 +35,7 @@ from pingsock.sockets.errors import PingsockError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
 _NAMELEN_AT = struct.calcsize("@P")
@@ -52,7 +53,7 @@ _functions: dict[str, Any] = {}
 
 
 class NoBatchCalls(PingsockError):
-    """This system, or this Python, cannot move many packets by one call; use another driver."""
+    """There are no calls that move many packets, on this system or from this Python; another driver needs none."""
 
 
 def _function(name: str) -> Any:
@@ -71,6 +72,21 @@ def _function(name: str) -> Any:
     return _functions[name]
 
 
+def _comparison() -> Any:
+    """memcmp(3)."""
+    import ctypes
+
+    # It is over before another thread could be let in.
+    function = ctypes.PyDLL(None).memcmp
+    function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
+    function.restype = ctypes.c_int
+    return function
+
+
+def _repeated(kind: str, number: int, count: int) -> memoryview:
+    return _cast(memoryview(struct.pack(f"@{count}{kind}", *[number] * count)), kind)
+
+
 def require_batch_calls() -> None:
     """Raise NoBatchCalls unless both calls are there."""
     _function("sendmmsg")
@@ -82,6 +98,11 @@ def _last_error() -> OSError:
 
     number = ctypes.get_errno()
     return OSError(number, os.strerror(number))
+
+
+def _cast(view: Any, kind: str) -> memoryview:
+    column: memoryview = view.cast(kind)
+    return column
 
 
 class _Memory:
@@ -98,7 +119,7 @@ class _Memory:
         """The field of format `kind`, `at` bytes from the start of each `stride` bytes."""
         size = struct.calcsize(kind)
         length = (len(self.view) - at) // size * size
-        return self.view[at : at + length].cast(kind)[:: stride // size][:count]
+        return _cast(self.view[at : at + length], kind)[:: stride // size][:count]
 
 
 class _Batch:
@@ -165,31 +186,34 @@ class SendBatch(_Batch):
 
 
 class ReceiveBatch(_Batch):
-    """Room for up to `capacity` messages. The first `length` bytes of each are in `messages`.
+    """Room for up to `capacity` messages, each with `control_length` bytes of control data and no more.
 
-    What a message has beyond, up to LARGEST_MESSAGE, is in memory that is touched only then. After `receive`, columns
-    and `headers` tell of the messages received; `clean_headers` is what `headers` says of messages that have exactly
-    `length` bytes and `control_length` bytes of control data.
+    The first `length` bytes of each message are in `messages`; what it has beyond, up to LARGEST_MESSAGE, is in memory
+    that is touched only then. NoBatchCalls where that is impossible.
     """
 
-    def __init__(self, family: int, capacity: int, length: int, control_stride: int, control_length: int) -> None:
+    def __init__(self, family: int, capacity: int, length: int, control_length: int) -> None:
         self._call = _function("recvmmsg")
-        super().__init__(family, capacity, stride_of(length), control_stride)
+        super().__init__(family, capacity, stride_of(length), control_length)
         self._length = length
-        self._control_stride = control_stride
+        self._control_length = control_length
         self._rest = _Memory(capacity * LARGEST_MESSAGE)
         self._vectors = _Memory(2 * capacity * _VECTOR.size)
-        fresh, clean = bytearray(len(self.headers)), bytearray(len(self.headers))
+        self._compare = _comparison()
         for number in range(capacity):
             name, vectors, control = self._prepare(number)
-            before = (name, self._name_length, vectors, 2, control, control_stride, 0, 0)
-            after = (name, self._name_length, vectors, 2, control, control_length, 0, length)
-            _HEADER.pack_into(fresh, number * _HEADER.size, *before)
-            _HEADER.pack_into(clean, number * _HEADER.size, *after)
-        self._fresh = memoryview(bytes(fresh))
-        self.clean_headers = bytes(clean)
-        self.header_size = _HEADER.size
-        self._used = capacity
+            header = (name, self._name_length, vectors, 2, control, control_length, 0, 0)
+            _HEADER.pack_into(self.headers, number * _HEADER.size, *header)
+        size = _HEADER.size
+        self._name_lengths = self._headers.column(_NAMELEN_AT, size, "I", capacity)
+        self._control_lengths = self._headers.column(_CONTROLLEN_AT, size, "N", capacity)
+        self._fresh_name_lengths = _repeated("I", self._name_length, capacity)
+        self._fresh_control_lengths = _repeated("N", control_length, capacity)
+        self._ordinary = (
+            (self._headers.column(_LENGTH_AT, size, "I", capacity), _repeated("I", length, capacity).tobytes()),
+            (self._control_lengths, self._fresh_control_lengths.tobytes()),
+            (self._headers.column(_FLAGS_AT, size, "i", capacity), _repeated("i", 0, capacity).tobytes()),
+        )
 
     def _prepare(self, number: int) -> tuple[int, int, int]:
         rest = self._rest.address + number * LARGEST_MESSAGE
@@ -197,23 +221,37 @@ class ReceiveBatch(_Batch):
         at = 2 * number * _VECTOR.size
         _VECTOR.pack_into(self._vectors.view, at, *pieces[:2])
         _VECTOR.pack_into(self._vectors.view, at + _VECTOR.size, *pieces[2:])
-        control = self._controls.address + number * self._control_stride
+        control = self._controls.address + number * self._control_length
         return self._names.address + number * self.name_stride, self._vectors.address + at, control
 
     def receive(self, descriptor: int, flags: int) -> int:
         """Receive what there is, up to `capacity` messages; how many. OSError if there is none."""
-        used = self._used * _HEADER.size
-        self.headers[:used] = self._fresh[:used]
+        # The kernel has written over these; the other fields it writes it does not read.
+        self._name_lengths[:] = self._fresh_name_lengths
+        self._control_lengths[:] = self._fresh_control_lengths
         received: int = self._call(descriptor, self._headers.address, self.capacity, flags, None)
         if received < 0:
-            self._used = 0
             raise _last_error()
-        self._used = received
         return received
+
+    def are_ordinary(self, first: int, last: int) -> bool:
+        """Whether the messages from `first` to before `last` have the length and the control data that were planned."""
+        for column, ordinary in self._ordinary:
+            if column[first:last].tobytes() != ordinary[: (last - first) * column.itemsize]:
+                return False
+        return True
+
+    def are_equal(self, first: int, last: int, message: bytes) -> bool:
+        """Whether the messages from `first` to before `last` begin with `message`, which is `stride` bytes."""
+        # Equal to its successor, each of them: nothing is copied, and there is nothing else to read.
+        begin = self._messages.address + first * self.stride
+        return self.messages[first * self.stride : (first + 1) * self.stride] == message and not self._compare(
+            begin, begin + self.stride, (last - first - 1) * self.stride
+        )
 
     def control_column(self, at: int, kind: str) -> memoryview:
         """The field of that format at byte `at` of each message's control data."""
-        return self._controls.column(at, self._control_stride, kind, self.capacity)
+        return self._controls.column(at, self._control_length, kind, self.capacity)
 
     def message(self, number: int) -> bytes:
         """One message, whole."""
@@ -229,7 +267,7 @@ class ReceiveBatch(_Batch):
 
     def control(self, number: int) -> bytes:
         """The control data that came with one message."""
-        at = number * self._control_stride
+        at = number * self._control_length
         return bytes(self.controls[at : at + self._header(number)[5]])
 
     def _header(self, number: int) -> tuple[int, ...]:
@@ -252,7 +290,7 @@ def split_control(control: bytes) -> list[tuple[int, int, bytes]]:
     return items
 
 
-def join_control(items: list[tuple[int, int, bytes]]) -> bytes:
+def join_control(items: Iterable[tuple[int, int, bytes]]) -> bytes:
     """Control data for `SendBatch` out of (level, type, content) each."""
     pieces = []
     for level, number, content in items:
