@@ -84,8 +84,8 @@ def test_an_interrupt_after_the_answer_leaves_no_byte_that_a_poll_would_see(
     sock.sendto(ECHO, HERE)
     exchange = sock._connection.exchange
 
-    def interrupted(frame: bytes) -> bytes:
-        exchange(frame)
+    def interrupted(request: Request) -> frames.Answer:
+        exchange(request)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -157,7 +157,7 @@ def test_a_batch_that_meets_an_error_leaves_it_for_the_next_call(server: Embedde
 
     endpoint.recvmsg = take_and_fail  # type: ignore[assignment, method-assign]
     request = Request(frames.RECEIVE, linux.MSG_DONTWAIT, 100, 0, frames.count_to_bytes(8))
-    answer = frames.parse_answer_untrusted(connection.exchange(request.to_bytes()))
+    answer = connection.exchange(request)
     assert (answer.result, endpoint.pending_error) == (1, EBADF)
     sock.close()
 

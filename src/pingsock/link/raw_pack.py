@@ -10,7 +10,7 @@ import time
 from pingsock.link.fragments import fragment_ipv4, fragment_ipv6
 from pingsock.link.prefixes import os_error
 from pingsock.wire.errors import BadPacket
-from pingsock.wire.ipv4 import MAXIMUM_PACKET_LENGTH, MINIMUM_HEADER_LENGTH, IPv4Header, build_ipv4
+from pingsock.wire.ipv4 import MAXIMUM_PACKET_LENGTH, MINIMUM_HEADER_LENGTH, IPv4Header
 from pingsock.wire.ipv4_options import fill_outgoing, first_hop
 from pingsock.wire.ipv6 import MAXIMUM_PAYLOAD_LENGTH, IPv6Header, build_ipv6
 from pingsock.wire.linux import AF_INET6, IPPROTO_ICMP, IPPROTO_ICMPV6
@@ -82,8 +82,9 @@ class Packer:
             self._identification4(outbound),
             outbound.dont_fragment,
             options=options,
+            total_length=MINIMUM_HEADER_LENGTH + len(options) + len(outbound.message),
         )
-        packet = build_ipv4(header, outbound.message)
+        packet = header.to_bytes() + outbound.message
         return destination, _fragments(packet, outbound.fragment_size, fragment_ipv4)
 
     def _identification4(self, outbound: Outbound) -> int:

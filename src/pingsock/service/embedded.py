@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from typing import Protocol
 
+    from pingsock.service.frames import Answer, Request
     from pingsock.stack.network import Network, Receiver
     from pingsock.stack.policy import Policy
 
@@ -241,19 +242,24 @@ class EmbeddedServer:
         poller.register(self._wake_reader, select.POLLIN)
         for fileno in self._filenos:
             poller.register(fileno, select.POLLIN)
-        while not self._stopping and self.failure is None:
-            for fileno, _events in poller.poll(self._milliseconds_to_wait()):
+        ready: list[int] = []
+        while True:
+            milliseconds = self._work(ready)
+            self._close_abandoned()
+            # Asked after the wake-up was taken, for another comes with each change.
+            if self._stopping or self.failure is not None:
+                return
+            ready = [fileno for fileno, _events in poller.poll(milliseconds)]
+
+    def _work(self, ready: list[int]) -> float | None:
+        """Do what there is to do, under the lock taken once; milliseconds until there is more by itself."""
+        with self.lock:
+            for fileno in ready:
                 if fileno in self._filenos:
-                    with self.lock:
-                        self._link.receive(fileno)
+                    self._link.receive(fileno)
                 else:
                     self._wake_reader.recv(64)
-            with self.lock:
-                self._link.run(time.monotonic())
-            self._close_abandoned()
-
-    def _milliseconds_to_wait(self) -> float | None:
-        with self.lock:
+            self._link.run(time.monotonic())
             event = self._waits_until = self._link.next_event()
         return None if event is None else max(0.0, (event - time.monotonic()) * 1000)
 
@@ -264,7 +270,7 @@ def _stopped(failure: Exception) -> OSError:
 
 
 class EmbeddedConnection:
-    """A client's connection to the server in its own process: the same frames as across processes."""
+    """A client's connection to the server in its own process: the same requests as across processes."""
 
     kind = "embedded"
 
@@ -284,7 +290,7 @@ class EmbeddedConnection:
         except BlockingIOError:
             pass  # an exception came before the byte did
 
-    def exchange(self, frame: bytes) -> bytes:
+    def exchange(self, request: Request) -> Answer:
         """One request, one answer.
 
         EBADF in a process that forked after the socket was opened; EIO once the server has failed.
@@ -293,7 +299,7 @@ class EmbeddedConnection:
             raise failure(EBADF)
         with self._server.lock:
             self._server.take_arrivals()
-            answer = self._session.handle_untrusted(frame)
+            answer = self._session.handle(request)
             self._server.heed_timers()
             return answer
 

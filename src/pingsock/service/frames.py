@@ -20,6 +20,8 @@ request and waits for its answer; requests are answered in order. All numbers ar
     SHUTDOWN      how (0 to 2)
     POLL                                                             POLL* events
 
+Inside one process nothing is encoded: requests and answers are passed as they are, with their messages as values.
+
 A message, as many as a frame holds, one behind the other:
 
     0: msg_flags (u32)   4: data length (u32)   8: control messages (u16)   10: address length (u16; 0xFFFF: no address)
@@ -60,6 +62,8 @@ NO_ADDRESS = 0xFFFF
 
 _REQUEST = struct.Struct(">B3i")
 _ANSWER = struct.Struct(">BIiB")
+MAXIMUM_MESSAGE = MAXIMUM_FRAME - _REQUEST.size
+"""Bytes of the largest message that a frame can carry."""
 _MESSAGE = struct.Struct(">IIHH")
 _ITEM = struct.Struct(">iiI")
 _COUNT = struct.Struct(">H")
@@ -73,10 +77,13 @@ class Request(Value):
     second: int = 0
     third: int = 0
     body: bytes = b""
+    messages: tuple[Message, ...] = ()
+    """Of a SEND that has no body."""
 
     def to_bytes(self) -> bytes:
         """The frame."""
-        return _REQUEST.pack(self.operation, self.first, self.second, self.third) + self.body
+        head = _REQUEST.pack(self.operation, self.first, self.second, self.third)
+        return head + self.body + messages_to_bytes(self.messages)
 
 
 class Answer(Value):
@@ -87,10 +94,13 @@ class Answer(Value):
     result: int = 0
     flags: int = 0
     body: bytes = b""
+    messages: tuple[Message, ...] = ()
+    """Of an answer to RECEIVE that has no body."""
 
     def to_bytes(self) -> bytes:
         """The frame."""
-        return _ANSWER.pack(self.operation | ANSWER, self.errno, self.result, self.flags) + self.body
+        head = _ANSWER.pack(self.operation | ANSWER, self.errno, self.result, self.flags)
+        return head + self.body + messages_to_bytes(self.messages)
 
 
 class Message(Value):
@@ -103,6 +113,12 @@ class Message(Value):
     """msg_flags of a received message."""
     address: bytes | None = None
     """Socket address; None: there is none."""
+
+    @property
+    def size(self) -> int:
+        """Bytes it takes in a frame."""
+        head = _MESSAGE.size + len(self.data) + len(self.address or b"")
+        return head + sum([_ITEM.size + len(content) for _level, _kind, content in self.items])
 
     def to_bytes(self) -> bytes:
         """The message's part of a frame."""

@@ -51,19 +51,29 @@ class Session:
         """None: an exception may have come between the channel and this note of it."""
 
     def handle_untrusted(self, frame: bytes) -> bytes:
-        """Answer one request.
+        """Answer one request of another process.
 
         :raises BadPacket: the frame is none.
         """
-        request = frames.parse_request_untrusted(frame)
+        return self.handle(frames.parse_request_untrusted(frame)).to_bytes()
+
+    def handle(self, request: Request) -> Answer:
+        """Answer one request.
+
+        :raises BadPacket: its body is none.
+        """
+        messages: tuple[Message, ...] = ()
+        errno, result, body = 0, 0, b""
         try:
-            result, body = HANDLERS[request.operation](self, request)
-            errno = 0
+            if request.operation == frames.RECEIVE:
+                messages = self._receive(request)
+                result = len(messages)
+            else:
+                result, body = HANDLERS[request.operation](self, request)
         except OSError as error:
-            result, body, errno = -1, b"", error.errno or EINVAL
+            result, errno = -1, error.errno or EINVAL
         self._settle()
-        flags = self._no_room(request, errno)
-        return Answer(request.operation, errno, result, flags, body).to_bytes()
+        return Answer(request.operation, errno, result, self._no_room(request, errno), body, messages)
 
     def close(self) -> None:
         """The client is gone."""
@@ -115,7 +125,7 @@ class Session:
 
     def _send(self, request: Request) -> Result:
         endpoint, sent = self._socket, 0
-        for message in frames.parse_messages_untrusted(request.body):
+        for message in request.messages or frames.parse_messages_untrusted(request.body):
             try:
                 endpoint.sendmsg(message.data, message.address, message.items, request.first)
             except OSError:
@@ -126,14 +136,14 @@ class Session:
             sent += 1
         return sent, b""
 
-    def _receive(self, request: Request) -> Result:
+    def _receive(self, request: Request) -> tuple[Message, ...]:
         count = frames.parse_count_untrusted(request.body)
         flags, size, control_size = request.first, request.second, request.third
         if size < 0 or control_size < 0:
             raise failure(EINVAL)
-        body = bytearray()
-        received = 0
-        while received < count and len(body) < ROOM_FOR_ONE_MORE:
+        received: list[Message] = []
+        taken = 0
+        while len(received) < count and taken < ROOM_FOR_ONE_MORE:
             if received and self._socket.pending_error and not flags & MSG_ERRQUEUE:
                 # As recvmmsg(2): it is kept for the next call, which can report it.
                 break
@@ -143,10 +153,10 @@ class Session:
                 if not received:
                     raise
                 break
-            body += Message(data, tuple(items), message_flags, name).to_bytes()
-            received += 1
+            received.append(Message(data, tuple(items), message_flags, name))
+            taken += received[-1].size
             flags |= 0 if flags & MSG_ERRQUEUE else MSG_DONTWAIT
-        return received, bytes(body)
+        return tuple(received)
 
     def _getsockname(self, _request: Request) -> Result:
         return 0, self._socket.getsockname()
@@ -176,7 +186,6 @@ HANDLERS: dict[int, Callable[[Session, Request], Result]] = {
     frames.BIND: Session._bind,
     frames.CONNECT: Session._connect,
     frames.SEND: Session._send,
-    frames.RECEIVE: Session._receive,
     frames.GETSOCKNAME: Session._getsockname,
     frames.GETPEERNAME: Session._getpeername,
     frames.SETSOCKOPT: Session._setsockopt,

@@ -9,7 +9,7 @@ Some facts about waiting for a served socket
 
 What this means here
 --------------------
-Every call is one exchange of frames that never blocks the server. Where a kernel's socket would block, the call waits
+Every call is one exchange that never blocks the server. Where a kernel's socket would block, the call waits
 for the readiness channel and asks again; timeouts are Python's, and SO_RCVTIMEO and SO_SNDTIMEO where none is set.
 """
 
@@ -23,14 +23,15 @@ import sys
 import time
 import warnings
 from errno import EAGAIN, EBADF, EINVAL, ENOBUFS, EOPNOTSUPP
-from socket import AF_INET, MSG_DONTWAIT, SOCK_DGRAM
+from operator import index
+from socket import AF_INET, SOCK_DGRAM
 
 from pingsock.service import frames
 from pingsock.service.frames import Message, Request
 from pingsock.sockets.addresses import pack_address, unpack_address
 from pingsock.sockets.kernel import PROTOCOLS
 from pingsock.wire import linux
-from pingsock.wire.linux import MSG_ERRQUEUE
+from pingsock.wire.linux import MSG_DONTWAIT, MSG_ERRQUEUE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
         kind: str
         readiness: socket.socket
 
-        def exchange(self, frame: bytes) -> bytes:
+        def exchange(self, request: Request) -> frames.Answer:
             """One request, one answer. OSError if the server is gone."""
 
         def close(self) -> None:
@@ -136,7 +137,11 @@ class ServedPingSocket:
     def _exchange(self, request: Request) -> frames.Answer:
         if self._closed:
             raise OSError(EBADF, os.strerror(EBADF))
-        return frames.parse_answer_untrusted(self._connection.exchange(_frame(request)))
+        try:
+            _THREE_INTS.pack(request.first, request.second, request.third)
+        except struct.error as error:
+            raise OverflowError("signed integer is out of range") from error
+        return self._connection.exchange(request)
 
     def _wait_readable(self, deadline: float | None) -> bool:
         """Wait until the descriptor is readable; False once the deadline, monotonic seconds, has passed."""
@@ -281,8 +286,12 @@ class ServedPingSocket:
         if len(data) > MAXIMUM_DATA:
             # Refused by its length alone; the frame need not carry what no socket takes.
             data = data[: MAXIMUM_DATA + 1]
-        items = tuple([(level, kind, bytes(content)) for level, kind, content in ancillary])
-        request = Request(frames.SEND, flags, body=_frame(Message(data, items, 0, sockaddr)))
+        flags = index(flags)
+        items = _control_messages(ancillary)
+        message = Message(data, items, 0, sockaddr)
+        if items and message.size > frames.MAXIMUM_MESSAGE:
+            raise OSError(ENOBUFS, os.strerror(ENOBUFS))
+        request = Request(frames.SEND, flags, messages=(message,))
         deadline = self._deadline(self._send_timeout)
         waits = not flags & MSG_DONTWAIT and self._timeout != 0
         pause = SHORTEST_PAUSE
@@ -344,6 +353,7 @@ class ServedPingSocket:
         return len(data), items, message_flags, address
 
     def _receive(self, size: int, control_size: int, flags: int) -> Message:
+        flags = index(flags)
         waits = not (flags & (MSG_DONTWAIT | MSG_ERRQUEUE) or self._timeout == 0)
         # A Python timeout makes the descriptor non-blocking, which a socket shut down for reading can tell.
         asked = flags if waits and self._timeout is None else flags | MSG_DONTWAIT
@@ -351,7 +361,7 @@ class ServedPingSocket:
         deadline = self._deadline(self._receive_timeout)
         while True:
             try:
-                return frames.parse_messages_untrusted(self._ask(request).body)[0]
+                return self._ask(request).messages[0]
             except BlockingIOError:
                 if not waits:
                     raise
@@ -392,6 +402,8 @@ MAXIMUM_DATA = 65535
 MAXIMUM_ITEMS = 65535
 """Control messages of one message that a frame can count."""
 _ONE = frames.count_to_bytes(1)
+_THREE_INTS = struct.Struct("=3i")
+_TWO_INTS = struct.Struct("=2i")
 
 
 def _c_int(number: int) -> bytes:
@@ -402,17 +414,18 @@ def _c_int(number: int) -> bytes:
         raise TypeError(f"{number} is no C int, and no bytes-like object") from error
 
 
-def _frame(part: Request | Message) -> bytes:
-    """OverflowError for an argument that is no C int, ENOBUFS for more ancillary data than a message can have."""
-    if isinstance(part, Message) and len(part.items) > MAXIMUM_ITEMS:
+def _control_messages(ancillary: Iterable[Any]) -> tuple[tuple[int, int, bytes], ...]:
+    """OverflowError for a level or type that is no C int, ENOBUFS for more than a message can have."""
+    items = []
+    for level, kind, content in ancillary:
+        try:
+            _TWO_INTS.pack(level, kind)
+        except struct.error as error:
+            raise OverflowError("signed integer is out of range") from error
+        items.append((level, kind, bytes(content)))
+    if len(items) > MAXIMUM_ITEMS:
         raise OSError(ENOBUFS, os.strerror(ENOBUFS))
-    try:
-        frame = part.to_bytes()
-    except struct.error as error:
-        raise OverflowError("signed integer is out of range") from error
-    if len(frame) > frames.MAXIMUM_FRAME:
-        raise OSError(ENOBUFS, os.strerror(ENOBUFS))
-    return frame
+    return tuple(items)
 
 
 def _writable(buffer: Any) -> memoryview:
