@@ -327,7 +327,7 @@ def test_whole_prefixes_have_their_first_and_last_address() -> None:
 
 def test_names_stay_names_until_they_are_looked_up_and_are_excluded_by_address() -> None:
     with TargetList.of("a.example", "10.0.0.1", exclude=["10.9.0.0/16"]) as targets:
-        assert targets.has_names
+        assert not targets.only_addresses
         assert next(targets.items()) == Name("a.example")
         found = [Destination(AF_INET, (address, 0), "") for address in ("10.9.0.1", "10.8.0.1")]
         assert targets.targets_of("a.example", found) == [Target("a.example", AF_INET, ("10.8.0.1", 0))]

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "ping": "pingsock.cli.ping",
     "doctor": "pingsock.cli.doctor",
+    "sweep": "pingsock.cli.sweep",
 }
 """Command -> the module whose `main(arguments, name)` runs it and returns the exit status."""
 

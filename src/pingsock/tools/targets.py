@@ -81,7 +81,12 @@ class TargetList:
 
     count: int
     """How many positions there are."""
-    has_names: bool
+    only_addresses: bool
+    """Whether there is neither a name nor anything that is no target."""
+    longest_name: int
+    """Characters; 0 if there are no names."""
+    families: frozenset[int]
+    """Of the addresses that were written."""
     digest: str
     """Differs if the specifications, what they leave out, or the order differ."""
 
@@ -108,7 +113,7 @@ class TargetList:
         self.options = options
         self._sources = (*sources, *excluded)
         self._included = tuple(sources)
-        self._family = family
+        self.family = family
         self._whole_prefixes = whole_prefixes
         self._exclusions = read_exclusions(excluded)
         self._check()
@@ -119,7 +124,7 @@ class TargetList:
         return cls([Words(specs)], excluded=[Words(exclude)], **settings)
 
     def _check(self) -> None:
-        digest = hashlib.sha256(repr((self._family, self._whole_prefixes, self.seed)).encode())
+        digest = hashlib.sha256(repr((self.family, self._whole_prefixes, self.seed)).encode())
         for source in self._sources:
             digest.update(b"\0")
             for word, _ in source:
@@ -127,12 +132,19 @@ class TargetList:
         self.digest = digest.hexdigest()
         self._table = None if self.seed is None else _Table()
         self.count = 0
-        self.has_names = False
+        self.longest_name = 0
+        self.only_addresses = True
+        families = set()
         for piece in self._pieces():
             self.count += _count(piece)
-            self.has_names = self.has_names or isinstance(piece, Name)
+            if isinstance(piece, Span):
+                families.add(piece.family)
+            else:
+                self.only_addresses = False
+                self.longest_name = max(self.longest_name, len(piece.text if isinstance(piece, Name) else piece.host))
             if self._table is not None:
                 self._table.enter(piece)
+        self.families = frozenset(families)
 
     def close(self) -> None:
         """Close the sources. Idempotent."""
@@ -159,7 +171,7 @@ class TargetList:
     def _wanted(self, piece: Span | Name, word: str) -> Iterator[Piece]:
         if isinstance(piece, Name):
             yield piece
-        elif self._family not in (0, piece.family):
+        elif self.family not in (0, piece.family):
             yield Unresolved(word, _OTHER_FAMILY)
         elif self._exclusions:
             yield from self._exclusions.rest_of(piece)
@@ -200,6 +212,10 @@ class TargetList:
                 for number in range(count):
                     yield from gathered.enter(piece.family, piece.first + offset + number)
         yield from gathered.take()
+
+    def blocks(self, start: int = 0) -> Iterator[TargetBlock | Target]:
+        """As `items`, without what is no target; the same if there are `only_addresses`."""
+        return (item for item in self.items(start) if isinstance(item, (TargetBlock, Target)))
 
     def targets(self, start: int = 0) -> Iterator[Target | Name | Unresolved]:
         """As `items`, one by one: what is at each position."""
@@ -277,20 +293,20 @@ class _Gathered:
 
     def __init__(self, options: ProbeOptions) -> None:
         self._options = options
-        self._family = 0
+        self.family = 0
         self._numbers: list[int] = []
 
     def enter(self, family: int, number: int) -> Iterator[TargetBlock]:
         """Add an address; yields the block before if this one does not fit into it."""
-        if family != self._family or len(self._numbers) == _BLOCK:
+        if family != self.family or len(self._numbers) == _BLOCK:
             yield from self.take()
-            self._family = family
+            self.family = family
         self._numbers.append(number)
 
     def take(self) -> Iterator[TargetBlock]:
         """What was gathered, if anything."""
         if self._numbers:
-            yield _block(self._family, self._numbers, self._options)
+            yield _block(self.family, self._numbers, self._options)
             self._numbers = []
 
 

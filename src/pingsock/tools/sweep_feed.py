@@ -1,0 +1,184 @@
+"""How the targets of a sweep come to a prober, and which of them a prober speaks of."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from pingsock.probe.batch import BatchProber
+from pingsock.probe.batch_targets import TargetBlock
+from pingsock.probe.blocking import BlockingProber
+from pingsock.probe.records import Unresolved
+from pingsock.sockets.mmsg import NoBatchCalls, require_batch_calls
+from pingsock.tools.sweep_positions import Positions
+from pingsock.tools.target_specs import Name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from pingsock.probe.course import Course
+    from pingsock.probe.records import EchoReply, Outcome
+    from pingsock.probe.schedule import Plan
+    from pingsock.probe.target import Target
+    from pingsock.tools.destination import Destination
+    from pingsock.tools.names import Resolver
+    from pingsock.tools.sweep_results import Finished
+
+
+def has_batch_calls() -> bool:
+    """Whether a `BlockFeed` can be made here."""
+    try:
+        require_batch_calls()
+    except NoBatchCalls:
+        return False
+    return True
+
+
+class Watch:
+    """What a sweep keeps of a target under way: a course's owner."""
+
+    __slots__ = ("failure", "position", "reply")
+
+    def __init__(self, position: int = -1) -> None:
+        self.position = position
+        self.reply: EchoReply | None = None
+        self.failure: Outcome | None = None
+
+
+class BlockFeed:
+    """Addresses only, by the hundred; see `has_batch_calls`."""
+
+    def __init__(
+        self,
+        items: Iterable[TargetBlock | Target],
+        finished: Finished,
+        plan: Plan,
+        kinds: Sequence[str],
+    ) -> None:
+        self._items = items
+        self._finished = finished
+        self._positions = Positions()
+        self.prober: BlockingProber = BatchProber(self._stream(), plan, kinds=kinds)
+        self.is_waiting = False
+
+    def _stream(self) -> Iterator[TargetBlock | Target]:
+        position = self._finished.mark
+        for item in self._items:
+            if not isinstance(item, TargetBlock):
+                yield from self._single(item, position)
+                position += 1
+            elif not self._finished.beyond:
+                self._positions.enter_block(item, position)
+                yield item
+                position += len(item)
+            else:
+                for target in item:
+                    yield from self._single(target, position)
+                    position += 1
+
+    def _single(self, target: Target, position: int) -> Iterator[Target]:
+        if position not in self._finished:
+            self._positions.enter(target, position)
+            yield target
+
+    def look(self) -> list[tuple[int, Unresolved | None]]:
+        """There are no names."""
+        return []
+
+    def ended(self, target: Target, _watch: Watch) -> int | None:
+        """The position that is done with this target."""
+        return self._positions.take(target)
+
+    def close(self) -> None:
+        """Close the sockets. Idempotent."""
+        self.prober.close()
+
+
+class CourseFeed:
+    """Addresses and names, one by one. A name takes its turn when its addresses are known."""
+
+    def __init__(
+        self,
+        items: Iterable[Target | Name | Unresolved],
+        targets_of: Callable[[str, Iterable[Destination]], list[Target]],
+        finished: Finished,
+        plan: Plan,
+        kinds: Sequence[str],
+        resolver: Resolver,
+    ) -> None:
+        """`items` begin at the mark of `finished`; `targets_of` tells what a name is with its addresses."""
+        self._targets_of = targets_of
+        self._plan = plan
+        self._resolver = resolver
+        numbered = enumerate(items, finished.mark)
+        self._waiting = (item for item in numbered if item[0] not in finished)
+        self._held: tuple[int, Name] | None = None
+        self._exhausted = False
+        self._known: deque[Course] = deque()
+        self._news: deque[tuple[int, Unresolved | None]] = deque()
+        self._addresses_open: dict[int, int] = {}
+        """Position of a name -> how many of its addresses are not done."""
+        self.prober = BlockingProber(rate=plan.rate, kinds=kinds)
+        self.prober.engine.feed(self._courses())
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether names are being looked up."""
+        return bool(self._resolver.pending)
+
+    def _courses(self) -> Iterator[Course | None]:
+        while not self._exhausted or self._known or self._resolver.pending:
+            if self._known:
+                yield self._known.popleft()
+            elif self._news or not self._read_on():
+                yield None
+
+    def _read_on(self) -> bool:
+        """Take up what comes next; False if there is nothing for now."""
+        position, item = self._held or next(self._waiting, (-1, None))
+        self._held = None
+        if item is None:
+            self._exhausted = True
+        elif isinstance(item, Unresolved):
+            self._news.append((position, item))
+        elif not isinstance(item, Name):
+            self._known.append(self.prober.course(item, self._plan, Watch(position)))
+        elif self._resolver.has_room:
+            self._resolver.ask(item.text, position)
+        else:
+            self._held = position, item
+            return False
+        return bool(self._known) or not self._exhausted
+
+    def look(self) -> list[tuple[int, Unresolved | None]]:
+        """What is known by now of names: positions that are done without a target, and why if there is a reason."""
+        for name, position, found in self._resolver.answers():
+            assert isinstance(position, int)
+            if isinstance(found, Unresolved):
+                self._news.append((position, found))
+            else:
+                self._enter(position, self._targets_of(name, found))
+        news, self._news = list(self._news), deque()
+        self.prober.engine.look_again()
+        return news
+
+    def _enter(self, position: int, targets: list[Target]) -> None:
+        if not targets:
+            # All its addresses are left out.
+            self._news.append((position, None))
+            return
+        self._addresses_open[position] = len(targets)
+        self._known.extend(self.prober.course(target, self._plan, Watch(position)) for target in targets)
+
+    def ended(self, _target: Target, watch: Watch) -> int | None:
+        """The position that is done with this target; None while other addresses of its name are under way."""
+        left = self._addresses_open.pop(watch.position, 1) - 1
+        if left:
+            self._addresses_open[watch.position] = left
+            return None
+        return watch.position
+
+    def close(self) -> None:
+        """Close the sockets, forget the names. Idempotent."""
+        self.prober.close()
+        self._resolver.close()
