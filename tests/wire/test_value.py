@@ -23,7 +23,7 @@ class Named(Point):
 class Late(Point):
     """A field without a default behind one that has it."""
 
-    z: int
+    z: int  # type: ignore[misc]
 
 
 class Checked(Value):
