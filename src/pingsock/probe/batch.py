@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 _PAUSE = 10 * MILLISECOND
 _WARM_UP = 2 * MILLISECOND
 _FULL_QUEUE_PAUSE = MILLISECOND
+_AT_ONCE = 0
 _ICMP_HEADER = 8
 _GROUPS_AT_ONCE = 32
 """Groups sent, as long as all their replies come at once, before the engine is asked what else is due."""
@@ -164,7 +165,9 @@ class BatchProber(BlockingProber):
     def turn(self, readable: Iterable[Lane]) -> int:
         """As `Prober.turn`."""
         wake = super().turn(readable)
-        return min(wake, self._groups_wake()) if self._groups_of.streaming else wake
+        if self._groups_of.streaming:
+            return min(wake, self._groups_wake())
+        return wake if self.engine.busy else _AT_ONCE
 
     def _groups_wake(self) -> int:
         now = self._clock()
@@ -353,4 +356,4 @@ def _room(lane: Lane, most: int, now: int) -> int:
     """How many probes of a group the lane takes now."""
     ledger = _ledger_of(lane)
     free = min(most, lane.room - ledger.waiting)
-    return ledger.room_for_group(now, free) if free > 0 and lane.usable_from <= now else 0
+    return ledger.room_for_group(free) if free > 0 and lane.usable_from <= now else 0

@@ -35,7 +35,7 @@ _Fact = TypeVar("_Fact")
 _NO_ADDRESS = {"I": 2**32 - 1, "Q": 2**64 - 1}
 """Broadcast and multicast addresses: nothing comes from there."""
 _NEARLY_ALL, _GRACE = SEQUENCES - 12288, 4096
-_WAITING, _ANSWERED = bytes((WAITING,)), bytes((ANSWERED,))
+_FREE, _WAITING, _ANSWERED = bytes((FREE,)), bytes((WAITING,)), bytes((ANSWERED,))
 
 
 class Group:
@@ -137,16 +137,24 @@ class BatchLedger(Ledger):
 
     # Sending
 
-    def room_for_group(self, now: int, most: int) -> int:
+    def next_sequence(self, now: int) -> int:
+        """As for all ledgers; but numbers come free by time alone, not one by one."""
+        sequence = self._next
+        state = self.probe_states[sequence]
+        held = state == WAITING or (state != FREE and self.held_until[sequence] > now)
+        return -1 if held else sequence
+
+    def _release(self, now: int) -> None:
+        """Nothing: what a probe of a group is remembered by is not its own, and is overwritten in time."""
+
+    def next_sequence(self, now: int) -> int:
+        """The sequence number for the next probe; -1 if there is none because it is still held."""
+        return self._next if self.probe_states[self._next] == FREE else -1
+
+    def room_for_group(self, most: int) -> int:
         """How many sequence numbers in a row, beginning with the next one, are free; `most` at most."""
-        start = self._next
-        if self.next_sequence(now) < 0:
-            return 0
-        end = min(start + most, SEQUENCES)
-        while end > start and self.probe_states[end - 1] != FREE and self.held_until[end - 1] > now:
-            end = start + (end - start) // 2
-        waiting = self.probe_states.find(_WAITING, start, end)
-        return (end if waiting < 0 else waiting) - start
+        states = self.probe_states[self._next : self._next + most]
+        return len(states) - len(states.lstrip(_FREE))
 
     @property
     def next_number(self) -> int:
@@ -165,7 +173,6 @@ class BatchLedger(Ledger):
         group.start, group.begin, group.step = start, begin, (end - begin) // count
         group.deadline = group.sent_at(stop - 1) + self.timeout
         group.held_until = group.deadline + self._late_window
-        self._forget(start, stop)
         for column, source in zip(self.addresses, group.block.columns, strict=True):
             column[start:stop] = source[group.first : group.first + count]
         self.probe_states[start:stop] = _WAITING * count
@@ -189,12 +196,6 @@ class BatchLedger(Ledger):
     def all_wait(self, start: int, stop: int) -> bool:
         """Whether all these probes wait for their replies."""
         return self.probe_states[start:stop] == _WAITING * (stop - start)
-
-    def _forget(self, start: int, stop: int) -> None:
-        for column in self._sparse:
-            if column:
-                for sequence in range(start, stop):
-                    column.pop(sequence, None)
 
     def _enter(self, sequence: int, flow: Flow, number: int, now: int, timeout: int, late_window: int) -> None:
         self.groups[sequence] = None
@@ -234,3 +235,27 @@ class BatchLedger(Ledger):
                 self._become(sequence, SILENT)
                 sequence = self._waiting_in(group, sequence + 1)
         return expired + super().silent(now)
+
+    def _forget(self, now: int) -> None:
+        """Forget decided probes whose late window is over, as far as no older one is still held."""
+        while True:
+            start = self._oldest
+            group = self.groups[start]
+            if group is None:
+                if not self._is_over(start, now):
+                    return
+                count = 1
+            elif group.held_until > now or self._waiting_in(group) >= 0:
+                return
+            else:
+                count = group.count
+            self._free(start, start + count)
+
+    def _free(self, start: int, stop: int) -> None:
+        self.probe_states[start:stop] = _FREE * (stop - start)
+        self.groups[start:stop] = [None] * (stop - start)
+        for column in self._sparse:
+            if column:
+                for sequence in range(start, stop):
+                    column.pop(sequence, None)
+        self._oldest = stop & 0xFFFF

@@ -1,0 +1,329 @@
+"""The batch driver tells what the blocking driver tells, whatever befalls the probes, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from socket import AF_INET, AF_INET6
+from typing import Any
+
+import pytest
+
+from link.private_network import private_network
+from pingsock import lab
+from pingsock.probe.batch_channel import BatchChannel
+from pingsock.probe.batch_jobs import BatchRun
+from pingsock.probe.batch_replies import Replies
+from pingsock.probe.batch_tally import RunTally
+from pingsock.probe.batch_targets import TargetBlock, blocks_of, ipv4_blocks
+from pingsock.probe.blocking import BlockingProber
+from pingsock.probe.clock import MILLISECOND
+from pingsock.probe.flow import TOKEN_BYTES
+from pingsock.probe.records import (
+    INTERPOLATED,
+    Duplicate,
+    IcmpError,
+    Late,
+    Overflow,
+    Reply,
+    SendFailure,
+    Stray,
+    Summary,
+    Timeout,
+)
+from pingsock.probe.schedule import Plan
+from pingsock.probe.target import ProbeOptions, Target
+from pingsock.sockets.errors import InvalidArgument
+
+__all__ = ["private_network"]
+
+LOOPBACK = 0x7F000001
+QUICK = Plan(timeout_ns=150 * MILLISECOND, interval_ns=0, late_window_ns=100 * MILLISECOND)
+MEASURED = {"round_trip_ns", "timed", "sent", "sequence", "statistics", "message"}
+"""Fields that two runs cannot have in common; `message` is compared without what is random in it."""
+
+
+@pytest.fixture
+def open_range(private_network: None) -> None:
+    """Everybody may open ping sockets in the test's own namespace."""
+    with open("/proc/sys/net/ipv4/ping_group_range", "w") as file:
+        file.write("0 2147483647")
+
+
+def target(text: str, **fields: Any) -> Target:
+    family = AF_INET6 if ":" in text else AF_INET
+    address = (text, 0, 0, 0) if ":" in text else (text, 0)
+    return Target(text, family, address, **fields)
+
+
+def told_by_blocking(targets: Iterable[Target], plan: Plan) -> list[Any]:
+    with BlockingProber(rate=plan.rate) as prober:
+        prober.engine.feed(prober.course(each, plan) for each in targets)
+        return [record for _, record in prober.happenings()]
+
+
+def told_by_batch(targets: Iterable[Target | TargetBlock], plan: Plan, **settings: Any) -> list[Any]:
+    return list(BatchRun(targets, plan, **settings).records())
+
+
+def comparable(record: Any) -> tuple[Any, ...]:
+    fields = {name: content for name, content in record.as_dict().items() if name not in MEASURED}
+    message = getattr(record, "message", b"")
+    statistics = getattr(record, "statistics", None)
+    counts = {} if statistics is None else {name: statistics.as_dict()[name] for name in ("sent", "received", "errors")}
+    return type(record).__name__, *fields.items(), message[:2], message[8 + TOKEN_BYTES :], *counts.items()
+
+
+def by_target(records: Iterable[Any]) -> dict[Any, list[Any]]:
+    told = defaultdict(list)
+    for record in records:
+        told[getattr(record, "target", None)].append(comparable(record))
+    return dict(told)
+
+
+@contextmanager
+def far_hosts(*prefixes: str) -> Iterator[tuple[lab.Network, Any]]:
+    """A lab behind a TUN device in which one host answers for all of the prefixes."""
+    network = lab.Network(seed=1)
+    network.router("r1", "10.255.0.1", "2001:db8:ff::1")
+    network.host("far", *prefixes)
+    network.link("r1", "far", "10.0.2.0/24")
+    with lab.kernel_lab(
+        network,
+        "r1",
+        "10.0.0.1/24",
+        "2001:db8::1/64",
+        right_addresses=["10.0.0.2/24", "2001:db8::2/64"],
+    ) as thread:
+        yield network, thread
+
+
+# Equal records
+
+
+@pytest.mark.usefixtures("open_range")
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_all_alive(jobs: int) -> None:
+    targets = [each for block in ipv4_blocks(LOOPBACK, 1000) for each in block]
+    expected = by_target(told_by_blocking(targets, QUICK))
+    assert by_target(told_by_batch(targets, QUICK, jobs=jobs)) == expected
+    assert by_target(told_by_batch(ipv4_blocks(LOOPBACK, 1000), QUICK, jobs=jobs)) == expected
+
+
+@pytest.mark.usefixtures("open_range")
+def test_ordinary_replies_come_together() -> None:
+    told = list(BatchRun(ipv4_blocks(LOOPBACK, 1000), QUICK))
+    assert sum(len(each) for each in told if isinstance(each, Replies)) > 900
+    reply = next(record for each in told if isinstance(each, Replies) for record in each)
+    assert isinstance(reply, Reply)
+    assert reply.timed == INTERPOLATED
+    assert 0 <= reply.round_trip_ns < 150 * MILLISECOND
+
+
+@pytest.mark.usefixtures("open_range")
+@pytest.mark.parametrize(
+    "options",
+    [
+        ProbeOptions(size=0),
+        ProbeOptions(size=5),
+        ProbeOptions(size=1400, hop_limit=7, traffic_class=8),
+        ProbeOptions(size=3000, payload=b"\xff\x00\x55"),
+        ProbeOptions(source="127.9.9.9", dont_fragment=True),
+    ],
+)
+def test_probes_of_any_look(options: ProbeOptions) -> None:
+    targets = [target(f"127.0.1.{number}", options=options) for number in range(1, 100)]
+    told = told_by_batch(targets, QUICK)
+    assert by_target(told) == by_target(told_by_blocking(targets, QUICK))
+    assert {type(record) for record in told} == {Reply, Summary}
+
+
+@pytest.mark.usefixtures("open_range")
+def test_both_families_in_one_stream() -> None:
+    with far_hosts("10.9.0.0/16", "2001:db8:9::/64"):
+        targets = [
+            target(text)
+            for number in range(1, 80)
+            for text in ((f"10.9.0.{number}",) if number % 20 else (f"2001:db8:9::{number}", "::1"))
+        ]
+        targets += [target(f"2001:db8:9::1:{number}") for number in range(1, 80)]
+        told = told_by_batch(targets, QUICK)
+        assert by_target(told) == by_target(told_by_blocking(targets, QUICK))
+        assert sum(isinstance(record, Reply) for record in told) == len(targets)
+
+
+@pytest.mark.usefixtures("open_range")
+def test_silence_errors_and_odd_replies_among_ordinary_ones() -> None:
+    with far_hosts("10.9.0.0/16") as (network, _):
+        far = network.node("far")
+        far.rule("drop", destination="10.9.1.0/28")
+        far.rule({"do": "error", "fault": "3/13", "source": "10.66.0.1"}, destination="10.9.2.0/28")
+        far.rule({"do": "duplicate", "copies": 2}, destination="10.9.3.0/28")
+        far.rule({"do": "delay", "seconds": 0.2}, destination="10.9.4.0/30")
+        targets = [target(f"10.9.{third}.{fourth}") for third in range(6) for fourth in range(1, 64)]
+        plan = QUICK.replace(retries=1)
+        told = told_by_batch(targets, plan)
+        assert by_target(told) == by_target(told_by_blocking(targets, plan))
+    kinds = {type(record) for record in told}
+    assert {Reply, Timeout, IcmpError, Duplicate, Late, Summary} <= kinds
+    assert {record.reporter[0] for record in told if isinstance(record, IcmpError)} == {"10.66.0.1"}
+
+
+@pytest.mark.usefixtures("open_range")
+def test_replies_from_others_are_strays() -> None:
+    with far_hosts("10.9.0.0/16") as (network, _):
+        network.node("far").rule({"do": "change", "source": "10.9.7.7"}, destination="10.9.1.0/30")
+        targets = [target(f"10.9.{third}.{fourth}") for third in range(3) for fourth in range(1, 64)]
+        told = told_by_batch(targets, QUICK)
+        assert by_target(told) == by_target(told_by_blocking(targets, QUICK))
+    assert {record.source for record in told if isinstance(record, Stray)} == {("10.9.7.7", 0)}
+
+
+@pytest.mark.usefixtures("open_range")
+def test_what_this_host_refuses_to_send() -> None:
+    for kind, network in (("unreachable", "10.66.1.0/24"), ("prohibit", "10.66.2.0/24"), ("blackhole", "10.66.3.0/24")):
+        subprocess.run(["ip", "route", "add", kind, network], check=True)
+    targets = [
+        target(f"{network}.{number}")
+        for number in range(1, 30)
+        for network in ("127.0.0", "10.66.1", "127.0.1", "10.66.2", "10.66.3", "127.255.255")
+    ] + [target("127.255.255.255"), target("127.0.0.1")]
+    told = told_by_batch(targets, QUICK)
+    assert by_target(told) == by_target(told_by_blocking(targets, QUICK))
+    assert any(isinstance(record, SendFailure) for record in told)
+
+
+@pytest.mark.usefixtures("open_range")
+def test_several_probes_of_each_target() -> None:
+    plan = QUICK.replace(count=3, interval_ns=10 * MILLISECOND)
+    targets = [each for block in ipv4_blocks(LOOPBACK, 60) for each in block]
+    told = told_by_batch(ipv4_blocks(LOOPBACK, 60), plan)
+    assert by_target(told) == by_target(told_by_blocking(targets, plan))
+
+
+# Buffers and sequence numbers
+
+
+@pytest.mark.usefixtures("open_range")
+def test_replies_that_did_not_fit_are_told_as_overflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    def tiny(self: BatchChannel, _replies: int, _size: int) -> int:
+        self.sock.setsockopt(1, 8, 4096)
+        return 1000
+
+    monkeypatch.setattr(BatchChannel, "reserve", tiny)
+    told = told_by_batch(ipv4_blocks(LOOPBACK, 500), QUICK)
+    kinds = [type(record) for record in told]
+    assert kinds.count(Reply) + kinds.count(Overflow) == 500
+    assert kinds.count(Overflow) > 100
+    assert kinds.count(Summary) == 500
+
+
+@pytest.mark.usefixtures("open_range")
+@pytest.mark.parametrize("window", [MILLISECOND, 10_000 * MILLISECOND])
+def test_more_targets_than_sequence_numbers(window: int) -> None:
+    plan = Plan(timeout_ns=5_000 * MILLISECOND, late_window_ns=window)
+    tally = RunTally()
+    answered = set()
+    for what in BatchRun(ipv4_blocks(LOOPBACK, 70_000), plan):
+        if isinstance(what, Replies):
+            tally.enter_replies(what)
+            answered.update(what.targets())
+        else:
+            tally.enter(what)
+            answered.add(what.target) if isinstance(what, Reply) else None
+    assert len(answered) == 70_000
+    assert set(tally.records) <= {Reply, Summary}
+    assert tally.histogram.count == 70_000
+    assert tally.histogram.minimum <= tally.mean <= tally.histogram.maximum
+
+
+@pytest.mark.usefixtures("open_range")
+def test_numbers_are_used_again_when_their_late_window_is_over() -> None:
+    plan = Plan(timeout_ns=10 * MILLISECOND, late_window_ns=0)
+    run = BatchRun(ipv4_blocks(LOOPBACK, 300_000), plan)
+    told = sum(len(what) if isinstance(what, Replies) else isinstance(what, Summary) for what in run)
+    assert told == 300_000
+
+
+# Leaving nothing behind
+
+
+@pytest.mark.usefixtures("open_range")
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_nothing_is_left_when_a_run_is_left_in_the_middle(jobs: int) -> None:
+    descriptors = set(os.listdir("/proc/self/fd"))
+    results = iter(BatchRun(ipv4_blocks(LOOPBACK, 1_000_000), Plan(), jobs=jobs))
+    next(results)
+    results.close()  # type: ignore[attr-defined]
+    assert set(os.listdir("/proc/self/fd")) == descriptors
+    assert threading.active_count() == 1
+
+
+@pytest.mark.usefixtures("open_range")
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_a_stream_raises_ends_the_run(jobs: int) -> None:
+    def broken() -> Iterator[TargetBlock]:
+        yield from ipv4_blocks(LOOPBACK, 20_000)
+        raise LookupError("no more names")
+
+    descriptors = set(os.listdir("/proc/self/fd"))
+    with pytest.raises(LookupError, match="no more names"):
+        list(BatchRun(broken(), Plan(), jobs=jobs))
+    assert set(os.listdir("/proc/self/fd")) == descriptors
+    assert threading.active_count() == 1
+
+
+@pytest.mark.parametrize("jobs", [0, -1, 1.5, "2", None])
+def test_a_number_of_jobs_that_is_none(jobs: Any) -> None:
+    with pytest.raises(InvalidArgument, match="jobs must be"):
+        BatchRun([], Plan(), jobs=jobs)
+
+
+@pytest.mark.usefixtures("open_range")
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_no_targets(jobs: int) -> None:
+    assert list(BatchRun([], Plan(), jobs=jobs)) == []
+
+
+# Blocks
+
+
+def test_a_range_as_blocks_has_all_addresses_in_order() -> None:
+    first = int.from_bytes(bytes((10, 1, 255, 250)), "big")
+    targets = [each for block in ipv4_blocks(first, 5000) for each in block]
+    assert [int.from_bytes(map(int, each.host.split(".")), "big") for each in targets] == list(
+        range(first, first + 5000)
+    )
+
+
+def test_targets_are_joined_while_they_are_alike() -> None:
+    other = ProbeOptions(size=10)
+    group = target("10.0.0.9", answered_by_others=True)
+    stream = [
+        target("10.0.0.1"),
+        target("10.0.0.2"),
+        target("10.0.0.3", options=other),
+        group,
+        target("::1"),
+        target("fe80::1"),
+        *ipv4_blocks(LOOPBACK, 3),
+        target("10.0.0.4"),
+    ]
+    joined = list(blocks_of(stream))
+    assert [len(item) if isinstance(item, TargetBlock) else item.host for item in joined] == [
+        2,
+        1,
+        "10.0.0.9",
+        1,
+        "fe80::1",
+        3,
+        1,
+    ]
+    assert [each.host for item in joined if isinstance(item, TargetBlock) for each in item][:2] == [
+        "10.0.0.1",
+        "10.0.0.2",
+    ]

@@ -1,0 +1,161 @@
+"""Buffers for many packets, over UDP sockets, which need no permission; the calls are the same."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+from array import array
+
+import pytest
+
+from pingsock.sockets import mmsg
+from pingsock.sockets.mmsg import (
+    LARGEST_MESSAGE,
+    NoBatchCalls,
+    ReceiveBatch,
+    SendBatch,
+    join_control,
+    require_batch_calls,
+    split_control,
+)
+from pingsock.wire import linux
+
+FAMILIES = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
+TTL_LENGTH = 24
+"""Control data of one int."""
+
+
+@pytest.fixture(params=FAMILIES, ids=["v4", "v6"])
+def pair(request: pytest.FixtureRequest) -> tuple[socket.socket, socket.socket]:
+    family = request.param
+    left, right = (socket.socket(family, socket.SOCK_DGRAM) for _ in range(2))
+    try:
+        for sock in (left, right):
+            sock.bind((FAMILIES[family], 0))
+            sock.setblocking(False)
+    except OSError as error:
+        pytest.skip(f"needs {FAMILIES[family]}: {error}")
+    yield left, right
+    left.close()
+    right.close()
+
+
+def batch_to(receiver: socket.socket, count: int, length: int, control: bytes = b"") -> SendBatch:
+    """Messages of which number n is full of the byte n, to one receiver."""
+    batch = SendBatch(receiver.family, count, length, control)
+    address, port = receiver.getsockname()[:2]
+    packed = socket.inet_pton(receiver.family, address)
+    if receiver.family == socket.AF_INET:
+        name = struct.pack("=H2s4s8x", receiver.family, port.to_bytes(2, "big"), packed)
+    else:
+        name = struct.pack("=H2s4x16s4x4x", receiver.family, port.to_bytes(2, "big"), packed)
+    for number in range(count):
+        batch.names[number * batch.name_stride : (number + 1) * batch.name_stride] = name
+        batch.messages[number * batch.stride : number * batch.stride + length] = bytes([number]) * length
+    return batch
+
+
+def test_messages_arrive_as_they_were_sent(pair: tuple[socket.socket, socket.socket]) -> None:
+    sender, receiver = pair
+    assert batch_to(receiver, 10, 13).send(sender.fileno(), 2, 7) == 7
+    received = ReceiveBatch(receiver.family, 16, 13, 0)
+    assert received.receive(receiver.fileno(), 0) == 7
+    assert [received.message(number) for number in range(7)] == [bytes([number]) * 13 for number in range(2, 9)]
+    port = sender.getsockname()[1]
+    assert {struct.unpack_from("!H", received.name(number), 2)[0] for number in range(7)} == {port}
+    assert received.are_ordinary(0, 7)
+
+
+def test_columns_are_fields_of_all_messages(pair: tuple[socket.socket, socket.socket]) -> None:
+    sender, receiver = pair
+    batch = batch_to(receiver, 4, 16)
+    batch.message_column(6, "H")[:3] = array("H", [700, 800, 900])
+    batch.send(sender.fileno(), 0, 3)
+    received = ReceiveBatch(receiver.family, 4, 16, 0)
+    received.receive(receiver.fileno(), 0)
+    assert received.message_column(6, "H")[:3].tolist() == [700, 800, 900]
+    assert received.message_column(0, "B")[:3].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("length", [9, 5, 20_000])
+def test_messages_of_another_length_are_whole(pair: tuple[socket.socket, socket.socket], length: int) -> None:
+    sender, receiver = pair
+    received = ReceiveBatch(receiver.family, 4, 8, 0)
+    for _ in range(2):
+        batch_to(receiver, 2, length).send(sender.fileno(), 0, 2)
+        assert received.receive(receiver.fileno(), 0) == 2
+        assert not received.are_ordinary(0, 2)
+        assert received.message(1) == b"\1" * length
+
+
+def test_equal_messages_are_found_equal(pair: tuple[socket.socket, socket.socket]) -> None:
+    sender, receiver = pair
+    batch = batch_to(receiver, 4, 8)
+    batch.messages[:24] = b"sameness" * 3
+    batch.send(sender.fileno(), 0, 4)
+    received = ReceiveBatch(receiver.family, 4, 8, 0)
+    received.receive(receiver.fileno(), 0)
+    assert received.are_equal(0, 3, b"sameness")
+    assert received.are_equal(1, 2, b"sameness")
+    assert not received.are_equal(0, 4, b"sameness")
+    assert not received.are_equal(0, 3, b"otherone")
+
+
+def test_control_data_goes_and_comes(pair: tuple[socket.socket, socket.socket]) -> None:
+    sender, receiver = pair
+    level, item, wanted = {
+        socket.AF_INET: (linux.SOL_IP, linux.IP_TTL, linux.IP_RECVTTL),
+        socket.AF_INET6: (linux.SOL_IPV6, linux.IPV6_HOPLIMIT, linux.IPV6_RECVHOPLIMIT),
+    }[receiver.family]
+    receiver.setsockopt(level, wanted, 1)
+    control = join_control([(level, item, struct.pack("=i", 77))])
+    batch_to(receiver, 3, 8, control).send(sender.fileno(), 0, 3)
+    received = ReceiveBatch(receiver.family, 4, 8, TTL_LENGTH)
+    received.receive(receiver.fileno(), 0)
+    assert received.are_ordinary(0, 3)
+    assert received.control_column(mmsg.CONTROL_HEADER, "i")[:3].tolist() == [77] * 3
+    assert split_control(received.control(2)) == [(level, item, struct.pack("=i", 77))]
+
+
+def test_control_data_that_is_missing_is_not_ordinary(pair: tuple[socket.socket, socket.socket]) -> None:
+    sender, receiver = pair
+    batch_to(receiver, 1, 8).send(sender.fileno(), 0, 1)
+    received = ReceiveBatch(receiver.family, 4, 8, TTL_LENGTH)
+    received.receive(receiver.fileno(), 0)
+    assert not received.are_ordinary(0, 1)
+    assert received.control(0) == b""
+
+
+def test_errors_have_their_numbers(pair: tuple[socket.socket, socket.socket]) -> None:
+    sender, receiver = pair
+    received = ReceiveBatch(receiver.family, 4, 8, 0)
+    with pytest.raises(BlockingIOError) as empty:
+        received.receive(receiver.fileno(), linux.MSG_DONTWAIT)
+    assert empty.value.errno == errno.EAGAIN
+    with pytest.raises(OSError, match=os.strerror(errno.EMSGSIZE)) as too_long:
+        batch_to(receiver, 1, LARGEST_MESSAGE + 1).send(sender.fileno(), 0, 1)
+    assert too_long.value.errno == errno.EMSGSIZE
+
+
+def test_control_items_survive_packing_and_a_cut() -> None:
+    items = [(1, 2, b"abc"), (3, 4, b""), (5, 6, b"12345678")]
+    packed = join_control(items)
+    assert split_control(packed) == items
+    assert split_control(packed[:-9]) == items[:2]
+    assert split_control(bytes(40)) == []
+
+
+def test_a_system_without_the_calls_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Bare:
+        def __init__(self, *_arguments: object, **_options: object) -> None: ...
+
+    monkeypatch.setattr(mmsg, "_functions", {})
+    monkeypatch.setattr("ctypes.CDLL", Bare)
+    with pytest.raises(NoBatchCalls, match="sendmmsg"):
+        require_batch_calls()
+    with pytest.raises(NoBatchCalls, match="sendmmsg"):
+        SendBatch(socket.AF_INET, 1, 8)
+    with pytest.raises(NoBatchCalls, match="recvmmsg"):
+        ReceiveBatch(socket.AF_INET, 1, 8, 0)
