@@ -131,6 +131,27 @@ def test_what_is_no_host_is_an_error_and_not_a_host_that_is_down(text: str) -> N
         traceroute(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "kinds"),
+    [
+        ("a.example.", (True, False, False)),
+        ("-a", (False, False, False)),
+        ("a-", (False, False, False)),
+        ("111", (False, False, False)),
+        ("a" * 64, (False, False, False)),
+        (".".join(["a" * 61] * 4), (True, False, False)),
+        (".".join(["a" * 63] * 4), (False, False, False)),
+        ("999.1.1.1", (False, False, False)),
+        ("127.0.0.1%lo", (False, False, False)),
+        ("::1%", (False, False, False)),
+        ("[::1]", (False, False, False)),
+        ("::ffff:192.0.2.1", (False, False, True)),
+    ],
+)
+def test_a_text_is_what_the_standards_say(text: str, kinds: tuple[bool, bool, bool]) -> None:
+    assert (icmplib.is_hostname(text), icmplib.is_ipv4_address(text), icmplib.is_ipv6_address(text)) == kinds
+
+
 def test_scopes_are_kept() -> None:
     assert resolve("fe80::1%1") == ["fe80::1%1"]
 
@@ -330,7 +351,12 @@ def test_a_cancelled_ping_leaves_nothing_and_the_others_go_on() -> None:
 def test_waiting_costs_an_event_loop_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     turns = []
     turn = Prober.turn
-    monkeypatch.setattr(Prober, "turn", lambda prober, readable: (turns.append(1), turn(prober, readable))[1])
+
+    def counted(prober: Prober, readable: Any) -> int:
+        turns.append(readable)
+        return turn(prober, readable)
+
+    monkeypatch.setattr(Prober, "turn", counted)
 
     host = asyncio.run(async_ping(SILENT, count=2, interval=0.05, timeout=0.2))
 

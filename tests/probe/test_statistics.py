@@ -29,6 +29,7 @@ from pingsock.probe.records import (
     Summary,
     Timeout,
     Unmeasured,
+    Unresolved,
 )
 from pingsock.probe.statistics import RoundTrips, Statistics
 from pingsock.probe.target import Target
@@ -158,7 +159,7 @@ def test_no_statistics_are_falsy() -> None:
         ([Skipped(TARGET, 0, 0, 0, 7)], {"skipped": 7}),
         ([echo(Reply, 1), echo(Duplicate, 1)], {"sent": 1, "received": 1, "duplicates": 1}),
         ([NOTE], {"notes": 1}),
-        ([STRAY, Summary(TARGET, Statistics())], {}),
+        ([STRAY, Summary(TARGET, Statistics()), Unresolved("nobody.test", "not known")], {}),
         # Revisions
         ([icmp_error(1), echo(Reply, 1, revises=ICMP_ERROR)], {"sent": 1, "received": 1}),
         ([icmp_error(1), echo(Late, 1, revises=ICMP_ERROR)], {"sent": 1, "late": 1}),

@@ -20,6 +20,7 @@ from pingsock.probe.records import (
     Summary,
     Timeout,
     Unmeasured,
+    Unresolved,
 )
 
 TYPE_CHECKING = False
@@ -233,8 +234,10 @@ class Statistics:
 
     # Counting
 
-    def enter(self, record: Record | Stray | Summary) -> None:
-        """Count what is told of this target. A Stray, or a Summary, which repeats what was counted, changes nothing.
+    def enter(self, record: Record | Stray | Summary | Unresolved) -> None:
+        """Count what is told of this target.
+
+        What is not about its probes, or repeats what was counted, changes nothing: Stray, Unresolved, Summary.
 
         :raises TypeError: this is no record.
         """
@@ -312,7 +315,7 @@ class Statistics:
     def _note(self, _record: Note) -> None:
         self.notes += 1
 
-    def _nothing(self, _record: Stray | Summary) -> None:
+    def _nothing(self, _record: Stray | Summary | Unresolved) -> None:
         pass
 
     def merge(self, other: Statistics) -> None:
@@ -424,4 +427,5 @@ _ENTRIES: dict[type, Callable[[Statistics, Any], None]] = {
     Note: Statistics._note,
     Stray: Statistics._nothing,
     Summary: Statistics._nothing,
+    Unresolved: Statistics._nothing,
 }
