@@ -147,18 +147,13 @@ class _Many:
         all_addresses: bool,
         settings: dict[str, object],
     ) -> None:
-        self._intake = Intake(hosts, aim, plan, all_addresses=all_addresses, on_answer=self._answered)
+        self._intake = Intake(hosts, aim, plan, all_addresses=all_addresses)
         self._settings = settings
-        self._prober: WakeableProber | None = None
-
-    def _answered(self) -> None:
-        if self._prober is not None:
-            self._prober.wake()
 
     def records(self) -> Iterator[Record | Stray | Summary | Unresolved]:
         try:
             with WakeableProber(**self._settings) as prober:
-                self._prober = prober
+                self._intake.on_answer = prober.wake
                 prober.engine.feed(self._intake.courses(prober.course))
                 while prober.engine.busy:
                     yield from self._step(prober)

@@ -92,17 +92,20 @@ class Intake:
     One that cannot be a host, or has no address, costs only itself: it is told among `untold`.
     """
 
-    def __init__(
-        self, hosts: Iterable[object], aim: Aim, plan: Plan, *, all_addresses: bool, on_answer: Callable[[], None]
-    ) -> None:
-        """`on_answer` is called, in any thread, when a stream that gave None may have a course."""
+    def __init__(self, hosts: Iterable[object], aim: Aim, plan: Plan, *, all_addresses: bool) -> None:
+        """InvalidArgument if `hosts` is no iterable of hosts."""
         self._hosts: Iterator[object] | None = check_hosts(hosts)
         self._aim = aim
         self._plan = plan
-        self._resolver = Resolver(aim.family, every_address=all_addresses, on_answer=on_answer)
+        self._resolver = Resolver(aim.family, every_address=all_addresses, on_answer=self._answered)
+        self.on_answer: Callable[[], None] = lambda: None
+        """Called, in any thread, when a stream that gave None may have a course."""
         self._ready: deque[Target] = deque()
         self._untold: list[Unresolved] = []
         self._course: MakeCourse | None = None
+
+    def _answered(self) -> None:
+        self.on_answer()
 
     def courses(self, course: MakeCourse) -> Iterator[Course | None]:
         """The courses, made by `course`; None is to be asked again, after `on_answer` or when `untold` was taken."""
