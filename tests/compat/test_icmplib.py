@@ -118,7 +118,7 @@ def test_nothing_to_ping_is_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "not a host", "http://localhost/", "999.1.1.1", "a\0b", "[::1]", "a" * 64 + ".test"]
+    "text", ["", "not a host", "localhost/", "host:80", "999.1.1.1", "a\0b", "[::1]", "a" * 64 + ".test"]
 )
 def test_what_is_no_host_is_an_error_and_not_a_host_that_is_down(text: str) -> None:
     with pytest.raises(NameLookupError) as raised:
