@@ -2,6 +2,11 @@
 
 A process that is stopped, starved by others, or kept busy by its own program reads nothing and sends nothing. What
 arrives meanwhile is kept and stamped by the kernel, as long as the whole machine was not away; nobody can tell which.
+
+Nor can anybody tell when an absence began: only that it lasted from when the prober should have woken to when it did,
+and that it began after the last call. It is taken to have lasted as long before as after, so that a probe whose whole
+wait was slept away does not pass for measured, and a wake-up that is a little late hides no loss.
+
 All times are monotonic nanoseconds.
 """
 
@@ -21,6 +26,7 @@ class Absences:
 
     def __init__(self) -> None:
         self._expected = 0
+        self._last_call = 0
         self._absences: deque[tuple[int, int]] = deque(maxlen=_KEPT)
 
     def asks_for(self, wake: int) -> None:
@@ -29,9 +35,10 @@ class Absences:
 
     def called(self, now: int) -> None:
         """The call has come."""
-        if self._expected and now - self._expected > TOLERANCE:
-            self._absences.append((self._expected, now))
-        self._expected = now
+        late = now - self._expected
+        if self._expected and late > TOLERANCE:
+            self._absences.append((max(self._expected - late, self._last_call), now))
+        self._expected = self._last_call = now
 
     def within(self, begin: int, end: int) -> int:
         """How much of that time was absence."""

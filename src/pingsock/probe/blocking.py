@@ -45,11 +45,15 @@ class BlockingProber(Prober):
             yield from self.step()
 
     def step(self, longest: int = NEVER) -> list[Happening]:
-        """One turn of work and a wait of at most `longest` nanoseconds after it; returns what happened."""
+        """One turn of work, and a wait of at most `longest` nanoseconds if nothing happened; returns what happened.
+
+        Without `longest` there is no wait when nothing is left to do: it would never end.
+        """
         wake = self.turn(self._ready or self._readable(0))
         self._ready = []
         happened = self.engine.take()
-        if not happened:
+        # A stream may have ended without a record.
+        if not happened and (self.engine.busy or longest < NEVER):
             self._ready = self._readable(min(wake - monotonic_ns(), longest))
         return list(happened)
 

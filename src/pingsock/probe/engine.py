@@ -51,6 +51,8 @@ NO_ROOM = (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM)
 """A full queue or a full neighbour table: nothing was sent, and nothing is known of the target."""
 _PAUSE = 10 * MILLISECOND
 """Until a probe there was no room for is tried again."""
+_MOST_POSTPONED = 256
+"""Courses waiting for such room, beyond which no further one is pulled from the stream."""
 
 
 class Lane:
@@ -99,6 +101,7 @@ class Engine:
         self._absences = Absences()
         self._happened: deque[Happening] = deque()
         self._blocked_until = 0
+        self._postponed = 0
 
     # Courses
 
@@ -175,17 +178,18 @@ class Engine:
         `sent` or `refused` must follow.
         """
         self._blocked_until = 0
-        while self.wanted is None and self._pace.free_at() <= now and self._comes_up(now):
+        if self.wanted is None and self._pace.free_at() <= now and self._comes_up(now):
             course = self._agenda.first()
             lane = self._lane_for(course, now)
             if lane is not None:
                 self._agenda.take()
                 self._skip_missed(course, now)
                 return lane, course, lane.ledger.next_sequence(now)
-            if not self._is_hopeless(course):
-                return None
-            self._agenda.take()
-            self._fail(course, self._refused[course.settings], 0, now)
+            if self._is_hopeless(course):
+                # No more than one a call: a stream may hold a million of them, and each is to be told.
+                self._agenda.take()
+                self._blocked_until = 0
+                self._fail(course, self._refused[course.settings], 0, now)
         return None
 
     def _comes_up(self, now: int) -> bool:
@@ -196,8 +200,11 @@ class Engine:
             self._agenda.take()
         return self._pull(now)
 
+    def _may_pull(self) -> bool:
+        return self._stream is not None and not self._stream_waits and self._postponed < _MOST_POSTPONED
+
     def _pull(self, now: int) -> bool:
-        if self._stream is None or self._stream_waits:
+        if self._stream is None or not self._may_pull():
             return False
         try:
             course = next(self._stream)
@@ -214,10 +221,10 @@ class Engine:
         return course.settings in self._refused and course.settings not in self._by_settings
 
     def _skip_missed(self, course: Course, now: int) -> None:
-        repeats = course.number and not course.all_sent
-        missed = skipped_intervals(course.due, now, course.plan.interval_ns) if repeats else 0
-        if missed:
-            course.due += missed * course.plan.interval_ns
+        missed = 0 if course.all_sent else skipped_intervals(course.due, now, course.plan.interval_ns)
+        course.due += missed * course.plan.interval_ns
+        # A course that begins late has missed nothing.
+        if missed and course.number:
             self._tell(course, Skipped(course.target, 0, 0, 0, missed))
 
     def sent(self, departure: Departure, now: int) -> None:
@@ -233,10 +240,20 @@ class Engine:
         """The kernel refused the probe with this errno. Where it only has no room, the probe is tried again."""
         course = departure[1]
         if number in NO_ROOM and now - (course.postponed_since or now) < course.plan.timeout_ns:
-            course.postponed_since = course.postponed_since or now
-            self._agenda.enter(now + _PAUSE, course)
-            return
-        self._fail(course, number, mtu, now)
+            self._postpone(course, now)
+        else:
+            self._fail(course, number, mtu, now)
+
+    def _postpone(self, course: Course, now: int) -> None:
+        if not course.postponed_since:
+            course.postponed_since = now
+            self._postponed += 1
+        self._agenda.enter(now + _PAUSE, course)
+
+    def _no_longer_postponed(self, course: Course) -> None:
+        if course.postponed_since:
+            course.postponed_since = 0
+            self._postponed -= 1
 
     def _fail(self, course: Course, number: int, mtu: int, now: int) -> None:
         self._count(course, now)
@@ -245,10 +262,11 @@ class Engine:
 
     def _count(self, course: Course, now: int) -> None:
         course.number += 1
-        course.postponed_since = 0
+        self._no_longer_postponed(course)
         self._pace.spend(now)
         if not course.all_sent:
-            course.due += course.plan.interval_ns
+            # Without an interval whoever had a turn goes to the end of the line, or others would never have one.
+            course.due = course.due + course.plan.interval_ns if course.plan.interval_ns else now
             self._agenda.enter(course.due, course)
 
     # Hearing
@@ -296,6 +314,7 @@ class Engine:
 
     def _end(self, course: Course) -> None:
         course.ended = True
+        self._no_longer_postponed(course)
         self.active -= 1
         if self._summaries:
             self._happened.append((course, Summary(course.target, course.statistics)))
@@ -314,7 +333,7 @@ class Engine:
     def wakes_at(self, now: int) -> int:
         """When to be called again if nothing arrives; NEVER if only an arrival, or a lane, can change anything."""
         wake = min((lane.ledger.next_deadline() for lane in self.lanes), default=NEVER)
-        due = now if self._stream is not None and not self._stream_waits else self._agenda.due_at()
+        due = now if self._may_pull() else self._agenda.due_at()
         wake = min(wake, max(due, self._pace.free_at(), self._blocked_until))
         self._absences.asks_for(max(wake, now))
         return wake

@@ -9,7 +9,8 @@ ping costs a few bytes and a run over a million hosts half a megabyte a column.
 
 Numbers are handed out in turn, and none again before its late window is over: a reply can come for so long, and must
 not be taken for that of the next probe. If the next number is still held, there is none (`next_sequence` is -1), and
-whoever has more to send opens another socket.
+whoever has more to send opens another socket. When the window is over the probe is forgotten, so that no more targets
+are held in memory than can still be heard of; what comes then is a stray.
 
 Some facts about transmit stamps
 --------------------------------
@@ -106,24 +107,29 @@ class Ledger:
         self._expiring: dict[int, deque[int]] = {}
         """Timeout -> sequence numbers in the order of sending; decided ones are passed over."""
         self._next = 0
+        self._oldest = 0
+        """The number in use that was sent first; FREE if none is in use."""
         self._keys: dict[int, int] = {}
         self._next_key = 0
 
     # Sending
 
     def next_sequence(self, now: int) -> int:
-        """The sequence number for the next probe; -1 if there is none because it is still held."""
+        """The sequence number for the next probe; -1 if there is none because it is still held.
+
+        It is free when `silent` was told that its late window is over: until then the probe may lack its outcome.
+        """
         sequence = self._next
-        if sequence < len(self.states) and self.states[sequence] != FREE and self.held_until[sequence] > now:
+        if sequence < len(self.states) and self.states[sequence] != FREE and self.deadlines[sequence] < NEVER:
             return -1
         return sequence
 
     def free_from(self) -> int:
-        """When `next_sequence` will have one: monotonic nanoseconds, 0 for at once."""
+        """When `silent` will make room for `next_sequence`: monotonic nanoseconds, 0 if there is room."""
         return self.held_until[self._next] if self._next < len(self.states) else 0
 
     def sent(self, sequence: int, flow: Flow, number: int, now: int, timeout: int = 0, late_window: int = 0) -> None:
-        """A probe was given to the kernel just after `now`. With `timeout` 0 it waits until its number is used again."""
+        """A probe was given to the kernel just after `now`. With `timeout` 0 it waits until its number is reused."""
         self._next_key_is(sequence)
         self._enter(sequence, flow, number, now, timeout, late_window)
         if timeout:
@@ -299,6 +305,8 @@ class Ledger:
 
     def silent(self, now: int) -> list[int]:
         """The waiting probes whose timeout has passed, in the order of sending; they are SILENT now."""
+        # Not afterwards: what falls silent now has its record still to come.
+        self._release(now)
         expired = []
         for queue in self._expiring.values():
             while self._first_deadline(queue) <= now:
@@ -306,6 +314,18 @@ class Ledger:
         for sequence in expired:
             self._become(sequence, SILENT)
         return expired
+
+    def _release(self, now: int) -> None:
+        """Forget decided probes whose late window is over, as far as no older one is still held."""
+        while self._is_over(self._oldest, now):
+            self.states[self._oldest] = FREE
+            self.flows[self._oldest] = None
+            self._oldest = (self._oldest + 1) & 0xFFFF
+
+    def _is_over(self, sequence: int, now: int) -> bool:
+        if sequence >= len(self.states) or self.states[sequence] in (FREE, WAITING):
+            return False
+        return self.held_until[sequence] <= now and self.deadlines[sequence] < NEVER
 
     def silence(self, sequence: int, *, dropped: bool, absent: int) -> Timeout:
         """The record of a silent probe; see `pingsock.probe.outcome`."""
