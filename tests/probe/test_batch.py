@@ -303,7 +303,7 @@ def test_a_range_as_blocks_has_all_addresses_in_order() -> None:
 def test_targets_are_joined_while_they_are_alike() -> None:
     other = ProbeOptions(size=10)
     group = target("10.0.0.9", answered_by_others=True)
-    stream = [
+    stream: list[Target | TargetBlock] = [
         target("10.0.0.1"),
         target("10.0.0.2"),
         target("10.0.0.3", options=other),

@@ -7,6 +7,7 @@ import os
 import socket
 import struct
 from array import array
+from collections.abc import Iterator
 
 import pytest
 
@@ -28,7 +29,7 @@ TTL_LENGTH = 24
 
 
 @pytest.fixture(params=FAMILIES, ids=["v4", "v6"])
-def pair(request: pytest.FixtureRequest) -> tuple[socket.socket, socket.socket]:
+def pair(request: pytest.FixtureRequest) -> Iterator[tuple[socket.socket, socket.socket]]:
     family = request.param
     left, right = (socket.socket(family, socket.SOCK_DGRAM) for _ in range(2))
     try:

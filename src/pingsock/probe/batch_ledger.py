@@ -138,16 +138,6 @@ class BatchLedger(Ledger):
     # Sending
 
     def next_sequence(self, now: int) -> int:
-        """As for all ledgers; but numbers come free by time alone, not one by one."""
-        sequence = self._next
-        state = self.probe_states[sequence]
-        held = state == WAITING or (state != FREE and self.held_until[sequence] > now)
-        return -1 if held else sequence
-
-    def _release(self, now: int) -> None:
-        """Nothing: what a probe of a group is remembered by is not its own, and is overwritten in time."""
-
-    def next_sequence(self, now: int) -> int:
         """The sequence number for the next probe; -1 if there is none because it is still held."""
         return self._next if self.probe_states[self._next] == FREE else -1
 
@@ -236,7 +226,7 @@ class BatchLedger(Ledger):
                 sequence = self._waiting_in(group, sequence + 1)
         return expired + super().silent(now)
 
-    def _forget(self, now: int) -> None:
+    def _release(self, now: int) -> None:
         """Forget decided probes whose late window is over, as far as no older one is still held."""
         while True:
             start = self._oldest
