@@ -1,0 +1,300 @@
+"""A sweep as a library call: results, states, positions, and going on after an end in the middle."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import Counter
+from itertools import islice
+from socket import AF_INET, AF_INET6
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pingsock.probe.batch_targets import TargetBlock
+from pingsock.probe.records import IcmpError, Overflow, Reply, SendFailure, Timeout, Unmeasured, Unresolved
+from pingsock.probe.statistics import Statistics
+from pingsock.probe.target import Target
+from pingsock.sockets.errors import InvalidArgument
+from pingsock.sockets.mmsg import NoBatchCalls
+from pingsock.tools import sweep_feed
+from pingsock.tools.sweep import Sweep, sweep, sweep_plan
+from pingsock.tools.sweep_positions import Positions
+from pingsock.tools.sweep_results import (
+    ALIVE,
+    UNMEASURED,
+    UNREACHABLE,
+    UNSENT,
+    Finished,
+    Progress,
+    SweepResult,
+    state_of,
+)
+from pingsock.tools.targets import TargetList
+from sockets_unit.private import EVERYBODY, in_private_network
+
+TARGET = Target("10.0.0.1", AF_INET, ("10.0.0.1", 0))
+FAST = sweep_plan(retries=0, timeout=0.2, rate=0)
+ROUTES = "route add unreachable 10.9.9.0/24\nroute add blackhole 10.9.8.0/24\n"
+
+
+def probed(*records: object) -> Statistics:
+    statistics = Statistics()
+    for record in records:
+        statistics.enter(record)  # type: ignore[arg-type]
+    return statistics
+
+
+REPLY = Reply(TARGET, 1, 1, 1, TARGET.address, b"", 64, 1000, "kernel")
+ERROR = IcmpError(TARGET, 1, 1, 1, ("10.0.0.2", 0), 3, 1, 0)
+SILENCE = Timeout(TARGET, 1, 1, 1, 10)
+OVERFLOW = Overflow(TARGET, 1, 1, 1, 10)
+STOPPED = Unmeasured(TARGET, 1, 1, 1, 10)
+REFUSED = SendFailure(TARGET, 1, 0, 0, 105)
+
+
+@pytest.mark.parametrize(
+    ("records", "state"),
+    [
+        ([REPLY], ALIVE),
+        ([SILENCE, REPLY], ALIVE),
+        ([SILENCE], UNREACHABLE),
+        ([ERROR], UNREACHABLE),
+        ([OVERFLOW, SILENCE], UNREACHABLE),
+        ([OVERFLOW], UNMEASURED),
+        ([STOPPED, OVERFLOW], UNMEASURED),
+        ([REFUSED, STOPPED], UNMEASURED),
+        ([REFUSED, REFUSED], UNSENT),
+    ],
+)
+def test_only_what_was_lost_beyond_doubt_is_unreachable(records: list[object], state: str) -> None:
+    assert state_of(probed(*records)) == state
+
+
+def test_a_result_is_true_whatever_it_says() -> None:
+    result = SweepResult(TARGET, probed(SILENCE), UNREACHABLE, None, SILENCE)
+    assert result
+    assert not result.is_alive
+    assert result.answered_by is None
+    assert "no reply" in result.reason
+
+
+# Positions
+
+
+@given(st.permutations(range(40)), st.integers(0, 20))
+def test_what_is_finished_is_known_whatever_the_order(order: list[int], mark: int) -> None:
+    finished = Finished(mark)
+    done = set(range(mark))
+    for position in order:
+        if position not in finished:
+            finished.add(position)
+        done.add(position)
+        assert [position in finished for position in range(45)] == [position in done for position in range(45)]
+        assert len(finished) == len(done)
+        again = Finished(finished.mark, finished.beyond)
+        assert (again.mark, again.beyond) == (finished.mark, finished.beyond)
+    assert (finished.mark, finished.beyond) == (40, set())
+
+
+numbers = st.lists(st.integers(0, 5), max_size=8)
+
+
+@given(st.lists(st.tuples(numbers, st.booleans()), max_size=5))
+def test_each_position_is_taken_once_however_often_an_address_is_under_way(
+    groups: list[tuple[list[int], bool]],
+) -> None:
+    positions = Positions()
+    entered: list[Target] = []
+    for group, as_block in groups:
+        for family, text in ((AF_INET, "10.0.0.{}"), (AF_INET6, "fd00::{}")):
+            targets = [target_at(family, text.format(number)) for number in group]
+            if as_block and targets:
+                positions.enter_block(TargetBlock.from_targets(targets), len(entered))
+            else:
+                for offset, target in enumerate(targets):
+                    positions.enter(target, len(entered) + offset)
+            entered += targets
+    assert len(positions) == len(entered)
+    taken = [positions.take(target) for target in reversed(entered)]
+    assert sorted(taken) == list(range(len(entered)))
+    assert all(entered[position] == target for position, target in zip(taken, reversed(entered), strict=True))
+    assert len(positions) == 0
+
+
+def target_at(family: int, text: str) -> Target:
+    return Target(text, family, (text, 0) if family == AF_INET else (text, 0, 0, 0))
+
+
+def test_progress_tells_how_long_it_will_take() -> None:
+    progress = Progress(100, 20, 40, 30, 5, 3, 2, 0, 80, 4.0)
+    assert (progress.open, progress.rate, progress.remaining_time) == (40, 20.0, 4.0)
+    unknown = progress.replace(total=None)
+    assert (unknown.open, unknown.remaining_time) == (None, None)
+
+
+# Sweeping
+
+
+def states(*specs: str, **settings: object) -> dict[str, str]:
+    found = {}
+    for result in sweep(*specs, **{"retries": 0, "timeout": 0.2, "rate": 0, **settings}):  # type: ignore[arg-type]
+        if isinstance(result, Unresolved):
+            found[result.host] = "unresolved"
+        else:
+            found[result.target.host] = result.state
+    return found
+
+
+def test_states_of_addresses_names_and_what_this_host_refuses() -> None:
+    specs = ("127.0.0.1", "::1", "localhost", "nobody.invalid", "10.9.9.1", "10.9.8.1", "10.1.1.1")
+    found = in_private_network(lambda: states(*specs, family=0), group_range=EVERYBODY, ip=ROUTES)
+    assert found == {
+        "127.0.0.1": ALIVE,
+        "::1": ALIVE,
+        "localhost": ALIVE,
+        "nobody.invalid": "unresolved",
+        "10.9.9.1": UNSENT,
+        "10.9.8.1": UNSENT,
+        "10.1.1.1": UNSENT,
+    }
+
+
+@pytest.mark.parametrize("batch", [True, False])
+@pytest.mark.parametrize("seed", [None, 3])
+def test_every_address_has_one_result_by_either_driver(
+    batch: bool, seed: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pingsock.tools.sweep.has_batch_calls", lambda: batch)
+
+    def run() -> Counter[str]:
+        with TargetList.of("127.0.0.0/22", "127.0.3.200", "::1", seed=seed) as targets, Sweep(targets, FAST) as work:
+            return Counter(str(told.target.host) for told in work if isinstance(told, SweepResult))
+
+    found = in_private_network(run, group_range=EVERYBODY)
+    assert found.pop("127.0.3.200") == 2
+    assert set(found.values()) == {1}
+    assert len(found) == 1022
+
+
+@pytest.mark.parametrize("names", [(), ("localhost", "nobody.invalid")])
+@pytest.mark.parametrize("seed", [None, 11])
+def test_a_sweep_that_goes_on_loses_nothing_and_repeats_nothing(names: tuple[str, ...], seed: int | None) -> None:
+    def run() -> tuple[Counter[str], int, int]:
+        told: Counter[str] = Counter()
+        finished, runs = Finished(), 0
+        with TargetList.of("127.0.0.0/24", "127.0.0.5-20", *names, seed=seed) as targets:
+            while len(finished) < targets.count:
+                runs += 1
+                with Sweep(targets, FAST, finished=Finished(finished.mark, finished.beyond)) as work:
+                    # What is asked for but the last counts as done.
+                    for each in islice((one for one in work if isinstance(one, (SweepResult, Unresolved))), 60):
+                        told[each.host if isinstance(each, Unresolved) else each.target.host] += 1
+                        last = each
+                    finished = work.finished
+                    if len(finished) < sum(told.values()):
+                        told[last.host if isinstance(last, Unresolved) else last.target.host] -= 1
+            return told, runs, targets.count
+
+    told, runs, count = in_private_network(run, group_range=EVERYBODY)
+    assert sum(told.values()) == count
+    assert {host for host, times in told.items() if times == 2} == {f"127.0.0.{number}" for number in range(5, 21)}
+    assert all(times in (1, 2) for times in told.values())
+    assert runs > 3
+
+
+def test_targets_stream_in_from_any_iterable() -> None:
+    def run() -> tuple[int, int]:
+        asked = 0
+
+        def stream() -> object:
+            nonlocal asked
+            for number in range(10**9):
+                asked += 1
+                host = f"127.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+                yield Target(host, AF_INET, (host, 0))
+
+        with Sweep(stream(), FAST) as work:  # type: ignore[arg-type]
+            found = list(islice((told for told in work if isinstance(told, SweepResult)), 2000))
+        return len(found), asked
+
+    found, asked = in_private_network(run, group_range=EVERYBODY)
+    assert found == 2000
+    assert asked < 2000 + 20_000
+
+
+def test_nothing_is_left_of_a_sweep_that_is_given_up() -> None:
+    def run() -> tuple[int, int, int, int]:
+        next(sweep("127.0.0.1"))
+        files, threads = len(os.listdir("/proc/self/fd")), threading.active_count()
+        for specs in (("127.0.0.0/16",), ("localhost", "127.0.0.0/16")):
+            results = sweep(*specs, rate=0)
+            next(results)
+            results.close()  # type: ignore[attr-defined]
+        for thread in threading.enumerate():
+            if thread is not threading.current_thread():
+                thread.join(30)
+        return files, threads, len(os.listdir("/proc/self/fd")), threading.active_count()
+
+    files, threads, files_after, threads_after = in_private_network(run, group_range=EVERYBODY)
+    assert (files_after, threads_after) == (files, threads)
+
+
+def test_records_come_with_the_results_if_they_are_wanted() -> None:
+    def run() -> list[str]:
+        with TargetList.of("127.0.0.1", "127.0.0.2") as targets, Sweep(targets, FAST, with_records=True) as work:
+            return sorted(type(told).__name__ for told in work)
+
+    assert in_private_network(run, group_range=EVERYBODY) == ["Reply", "Reply", "SweepResult", "SweepResult"]
+
+
+def test_an_address_that_is_excluded_is_not_probed_by_its_name_either() -> None:
+    found = in_private_network(
+        lambda: states("localhost", "127.0.0.2", exclude=["127.0.0.1", "::1"]), group_range=EVERYBODY
+    )
+    assert found == {"127.0.0.2": ALIVE}
+
+
+@pytest.mark.parametrize(
+    ("specs", "settings"),
+    [
+        (["10.0.0.300"], {}),
+        (["10.0.0.1"], {"exclude": ["x y"]}),
+        (["10.0.0.1"], {"count": 0}),
+        (["10.0.0.1"], {"count": 1.5}),
+        (["10.0.0.1"], {"retries": -1}),
+        (["10.0.0.1"], {"timeout": 0}),
+        (["10.0.0.1"], {"timeout": float("nan")}),
+        (["10.0.0.1"], {"interval": float("inf")}),
+        (["10.0.0.1"], {"rate": -1}),
+        (["10.0.0.1"], {"seed": -1}),
+        (["10.0.0.1"], {"kinds": ["none"]}),
+        (["10.0.0.1"], {"size": 65508}),
+        (["10.0.0.1"], {"ttl": 0}),
+        (["10.0.0.1"], {"source": "x"}),
+        (["10.0.0.1"], {"interface": "nothere0"}),
+        (["10.0.0.1"], {"every_address": 1}),
+    ],
+)
+def test_bad_arguments_are_refused_at_the_call(specs: list[str], settings: dict[str, object]) -> None:
+    with pytest.raises(InvalidArgument):
+        sweep(*specs, **settings)  # type: ignore[arg-type]
+
+
+def test_retries_are_for_single_probes_and_follow_the_timeout() -> None:
+    assert sweep_plan().retries == 3
+    assert sweep_plan(count=2).retries == 0
+    assert sweep_plan(count=2, retries=1).retries == 1
+    assert sweep_plan(timeout=0.25).interval_ns == 250_000_000
+    assert sweep_plan(count=2, interval=2).interval_ns == 2_000_000_000
+
+
+def test_batch_calls_are_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert sweep_feed.has_batch_calls() is True
+
+    def none() -> None:
+        raise NoBatchCalls("none here")
+
+    monkeypatch.setattr(sweep_feed, "require_batch_calls", none)
+    assert sweep_feed.has_batch_calls() is False
