@@ -58,6 +58,13 @@ class Replies:
         """Who sent them."""
         return [self.target(number) for number in range(len(self))]
 
+    def hosts(self) -> list[str]:
+        """Who sent them, as text."""
+        return [
+            group.block.host(group.first + sequence - group.start)
+            for group, sequence in zip(self._groups, self._sequences, strict=True)
+        ]
+
     def message(self, number: int) -> bytes:
         """One ICMP message as received."""
         template = self._template

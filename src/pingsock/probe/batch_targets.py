@@ -63,12 +63,17 @@ class TargetBlock:
     def __len__(self) -> int:
         return len(self.columns[0])
 
+    def host(self, number: int) -> str:
+        """What `target(number).host` is."""
+        if self._targets is not None:
+            return self._targets[number].host
+        return inet_ntop(self.family, b"".join([column[number : number + 1].tobytes() for column in self.columns]))
+
     def target(self, number: int) -> Target:
         """One of them, from 0."""
         if self._targets is not None:
             return self._targets[number]
-        packed = b"".join([column[number : number + 1].tobytes() for column in self.columns])
-        text = inet_ntop(self.family, packed)
+        text = self.host(number)
         address = (text, 0) if self.family == AF_INET else (text, 0, 0, 0)
         return Target(text, self.family, address, options=self.options)
 
