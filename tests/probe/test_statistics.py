@@ -107,7 +107,7 @@ def echo(kind: type[EchoReply], number: int, round_trip_ns: int = MILLISECOND, *
 
 
 def icmp_error(number: int, revises: str = "") -> IcmpError:
-    return IcmpError(TARGET, number, number & 0xFFFF, 1, ("192.0.2.9", 0), 3, 1, 0, revises)
+    return IcmpError(TARGET, number, number & 0xFFFF, 1, ("192.0.2.9", 0), 3, 1, 0, revises=revises)
 
 
 def silence(kind: type[Timeout], number: int) -> Timeout:

@@ -231,7 +231,9 @@ class Channel:
             self._note_local(beside.error, beside.stamp)
             return
         self._explained = True
-        record = self.ledger.reported_untrusted(quote, destination, beside.error)
+        now, calendar = self._clocks()
+        self._stepwatch.show(now, calendar)
+        record = self.ledger.reported_untrusted(quote, destination, beside.error, beside.stamp, now, calendar)
         if record is not None:
             self._hear(record)
 

@@ -257,9 +257,12 @@ class Ledger:
         return next(at for at in range(start, size) if received[at] != sent[at])
 
     def reported_untrusted(
-        self, quote: bytes, destination: SocketAddress, entry: ExtendedError
+        self, quote: bytes, destination: SocketAddress, entry: ExtendedError, stamp: int, now: int, calendar: int
     ) -> IcmpError | Note | None:
-        """An ICMP error about what begins with `quote`, sent to `destination`; None if that is none of our probes."""
+        """An ICMP error about what begins with `quote`, sent to `destination`, was read at `now`.
+
+        None if that is about none of our probes. The kernel had stamped the error `stamp` (0: it did not).
+        """
         try:
             kind, _, _, sequence = parse_echo_untrusted(quote)
         except BadPacket:
@@ -271,9 +274,11 @@ class Ledger:
         quoted = quote[_ICMP_HEADER : _ICMP_HEADER + len(self._token)]
         if not self._token[: len(flow.payload)].startswith(quoted):
             return None
-        return self._report(sequence, flow, entry)
+        return self._report(sequence, flow, entry, self.round_trip(sequence, stamp, now, calendar))
 
-    def _report(self, sequence: int, flow: Flow, entry: ExtendedError) -> IcmpError | Note:
+    def _report(
+        self, sequence: int, flow: Flow, entry: ExtendedError, round_trip: tuple[int, str]
+    ) -> IcmpError | Note:
         state = self.states[sequence]
         kind = outcome.of_error(state, entry.type, is_ipv4=self._is_ipv4)
         reporter = (entry.offender, 0) if self._is_ipv4 else (entry.offender, 0, 0, entry.offender_scope)
@@ -286,6 +291,7 @@ class Ledger:
             entry.type,
             entry.code,
             entry.info,
+            *round_trip,
         )
         if kind is not IcmpError:
             return kind(*common)

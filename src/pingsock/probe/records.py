@@ -88,6 +88,10 @@ class IcmpReport(Record):
     code: int
     info: int
     """Path MTU in bytes, or the pointer of a parameter problem; for an IPv4 redirect the new gateway as a number."""
+    round_trip_ns: int = -1
+    """From the probe's sending to the arrival of the message; -1 if not measured."""
+    timed: str = ""
+    """How that was measured, as in an EchoReply."""
 
 
 class IcmpError(IcmpReport, Outcome):
