@@ -156,7 +156,9 @@ class Chosen:
     """What is printed, and of which targets, as the command line says."""
 
     def __init__(self, settings: argparse.Namespace, targets: TargetList) -> None:
-        self.is_list = bool(settings.alive or settings.unreachable) and not (settings.json or settings.csv)
+        self._is_list = bool(settings.alive or settings.unreachable) and not (settings.json or settings.csv)
+        self.leaves_out_names = bool(self._is_list or settings.quiet)
+        """Whether `text` says nothing of names that were not found."""
         self._wanted = ALIVE if settings.alive else UNREACHABLE if settings.unreachable else ""
         self._by_address = settings.each_address
         self.head, self._format = self._form(settings, targets)
@@ -168,7 +170,7 @@ class Chosen:
             return "", as_json
         if settings.csv:
             return csv_head(), as_csv
-        if self.is_list:
+        if self._is_list:
             return "", self._listed
         table = Table(targets)
         return table.head(), table.row
