@@ -146,7 +146,7 @@ def _address_as(key: str) -> Callable[[SocketAddress], dict[str, Any]]:
 
 
 def _seconds_as(key: str) -> Callable[[int], dict[str, Any]]:
-    return lambda nanoseconds: {key: nanoseconds / 1e9}
+    return lambda nanoseconds: {key: nanoseconds / 1e9 if nanoseconds >= 0 else None}
 
 
 def _unless(unknown: int, key: str) -> Callable[[int], dict[str, Any]]:
@@ -168,6 +168,7 @@ _TRANSLATIONS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "mtu": _unless(0, "mtu"),
     "round_trip_ns": _seconds_as("round_trip"),
     "waited_ns": _seconds_as("waited"),
+    "timed": lambda how: {"timed": how or None},
     "revises": lambda revised: {"revises": revised or None},
     "errno": _errno,
     "statistics": _statistics,
