@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         ttl: int | None
         tos: int | None
         size: int
-        payload: bytes
+        payload: bytes | bytearray | memoryview
         dont_fragment: bool
         broadcast: bool
 
@@ -162,7 +162,7 @@ def check_target(given: Target) -> Target:
     if not isinstance(given.options, ProbeOptions):
         raise InvalidArgument("options", given.options, "ProbeOptions")
     options = given.options
-    checked = _options(options, options.size, LARGEST_SIZES[given.family])
+    checked = _options(options, options.payload, LARGEST_SIZES[given.family])
     interface = integer("interface", options.interface, 0, MOST)
     _check_source(options.source, int(given.family))
     return given.replace(family=int(given.family), options=checked.replace(source=options.source, interface=interface))
@@ -196,7 +196,7 @@ def check_probes(
     ttl: int | None = None,
     tos: int | None = None,
     size: int = DEFAULT_SIZE,
-    payload: bytes = b"",
+    payload: bytes | bytearray | memoryview = b"",
     dont_fragment: bool = False,
     broadcast: bool = False,
 ) -> Aim:
@@ -216,18 +216,18 @@ def check_probes(
         raise InvalidArgument("family", family, "AF_INET, AF_INET6 or 0")
     family = _check_source(source, int(family)) or int(family)
     largest = LARGEST_SIZES[family or int(AF_INET)]
-    given = ProbeOptions(ttl, tos, "", 0, size, payload, dont_fragment, broadcast)
-    options = _options(given, size, largest).replace(source=source, interface=_check_interface(interface))
+    given = ProbeOptions(ttl, tos, "", 0, size, b"", dont_fragment, broadcast)
+    options = _options(given, payload, largest).replace(source=source, interface=_check_interface(interface))
     return Aim(family, options)
 
 
-def _options(given: ProbeOptions, size: object, largest: int) -> ProbeOptions:
+def _options(given: ProbeOptions, payload: object, largest: int) -> ProbeOptions:
     """The options that mean the same in a call and in a Target."""
     return ProbeOptions(
         hop_limit=None if given.hop_limit is None else integer("ttl", given.hop_limit, 1, 255),
         traffic_class=None if given.traffic_class is None else integer("tos", given.traffic_class, 0, 255),
-        size=integer("size", size, 0, largest),
-        payload=octets("payload", given.payload, max(LARGEST_SIZES.values())),
+        size=integer("size", given.size, 0, largest),
+        payload=octets("payload", payload, max(LARGEST_SIZES.values())),
         dont_fragment=flag("dont_fragment", given.dont_fragment),
         broadcast=flag("broadcast", given.broadcast),
     )

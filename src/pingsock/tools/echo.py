@@ -18,7 +18,7 @@ from pingsock.tools.intake import Intake, every_target, first_target, known_targ
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Sequence
     from typing import Unpack
 
     from pingsock.probe.records import Record, Stray, Unresolved
@@ -77,7 +77,7 @@ def watch(
     timeout: float = TIMEOUT,
     kinds: Sequence[str] = KINDS,
     **probes: Unpack[ProbeArguments],
-) -> Iterator[Record | Stray]:
+) -> Generator[Record | Stray, None, None]:
     """Ping a host each `interval` seconds, without end: an iterator of records as they come.
 
     Closing it, or leaving a loop over it, closes the socket. Arguments and exceptions are those of `ping`; the name is
@@ -88,7 +88,7 @@ def watch(
     return _watch(host, aim, plan, kinds)
 
 
-def _watch(host: str | Target, aim: Aim, plan: Plan, kinds: Sequence[str]) -> Iterator[Record | Stray]:
+def _watch(host: str | Target, aim: Aim, plan: Plan, kinds: Sequence[str]) -> Generator[Record | Stray, None, None]:
     target = first_target(aim, host)
     with WakeableProber(kinds=kinds, summaries=False) as prober:
         prober.engine.add(prober.course(target, plan), monotonic_ns())
@@ -115,7 +115,7 @@ def ping_many(
     all_addresses: bool = False,
     kinds: Sequence[str] = KINDS,
     **probes: Unpack[ProbeArguments],
-) -> Iterator[Record | Stray | Summary | Unresolved]:
+) -> Generator[Record | Stray | Summary | Unresolved, None, None]:
     """Ping any number of hosts: an iterator of records as they come, for each target ending with its `Summary`.
 
     `hosts` is read as there is time and room, so it may be a generator of millions; that it blocks holds up everything.
@@ -150,7 +150,7 @@ class _Many:
         self._intake = Intake(hosts, aim, plan, all_addresses=all_addresses)
         self._settings = settings
 
-    def records(self) -> Iterator[Record | Stray | Summary | Unresolved]:
+    def records(self) -> Generator[Record | Stray | Summary | Unresolved, None, None]:
         try:
             with WakeableProber(**self._settings) as prober:
                 self._intake.on_answer = prober.wake
@@ -160,7 +160,7 @@ class _Many:
         finally:
             self._intake.close()
 
-    def _step(self, prober: WakeableProber) -> Iterator[Record | Stray | Summary | Unresolved]:
+    def _step(self, prober: WakeableProber) -> Generator[Record | Stray | Summary | Unresolved, None, None]:
         prober.engine.look_again()
         happened = prober.work()
         untold = self._intake.untold()
