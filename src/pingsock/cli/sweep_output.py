@@ -61,7 +61,7 @@ def remarks(result: SweepResult) -> str:
     """Whatever else there is to say: who answered if not the target, and what was heard instead."""
     told = []
     reply, statistics = result.reply, result.statistics
-    if reply is not None and reply.other_source:
+    if reply is not None and reply.source[0] != result.target.address[0]:
         told.append(f"answered by {address_text(reply.source)}")
     if isinstance(reply, Late):
         told.append("answered late")

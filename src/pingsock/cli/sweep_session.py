@@ -232,7 +232,7 @@ class Session:
         if self._counts[UNRESOLVED]:
             counted.append(f"{self._counts[UNRESOLVED]} not found")
         progress = self._sweep.progress
-        targets = f"{done} targets" if self._sweep.is_over else f"{done} of {whole} targets"
+        targets = f"{done if self._sweep.is_over else f'{done} of {whole}'} target{'s' if whole != 1 else ''}"
         spent = f"{duration(progress.elapsed)}, {progress.rate:.0f} probes/s"
         return f"{targets}: {', '.join(counted) or 'nothing'}; {spent}"
 
