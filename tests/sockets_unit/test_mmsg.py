@@ -13,7 +13,6 @@ import pytest
 
 from pingsock.sockets import mmsg
 from pingsock.sockets.mmsg import (
-    LARGEST_MESSAGE,
     NoBatchCalls,
     ReceiveBatch,
     SendBatch,
@@ -24,6 +23,7 @@ from pingsock.sockets.mmsg import (
 from pingsock.wire import linux
 
 FAMILIES = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
+LONGER = 128
 TTL_LENGTH = 24
 """Control data of one int."""
 
@@ -61,7 +61,7 @@ def batch_to(receiver: socket.socket, count: int, length: int, control: bytes = 
 def test_messages_arrive_as_they_were_sent(pair: tuple[socket.socket, socket.socket]) -> None:
     sender, receiver = pair
     assert batch_to(receiver, 10, 13).send(sender.fileno(), 2, 7) == 7
-    received = ReceiveBatch(receiver.family, 16, 13, 0)
+    received = ReceiveBatch(receiver.family, 16, 13, 13 + LONGER, 0)
     assert received.receive(receiver.fileno(), 0) == 7
     assert [received.message(number) for number in range(7)] == [bytes([number]) * 13 for number in range(2, 9)]
     port = sender.getsockname()[1]
@@ -74,21 +74,34 @@ def test_columns_are_fields_of_all_messages(pair: tuple[socket.socket, socket.so
     batch = batch_to(receiver, 4, 16)
     batch.message_column(6, "H")[:3] = array("H", [700, 800, 900])
     batch.send(sender.fileno(), 0, 3)
-    received = ReceiveBatch(receiver.family, 4, 16, 0)
+    received = ReceiveBatch(receiver.family, 4, 16, 16 + LONGER, 0)
     received.receive(receiver.fileno(), 0)
     assert received.message_column(6, "H")[:3].tolist() == [700, 800, 900]
     assert received.message_column(0, "B")[:3].tolist() == [0, 1, 2]
 
 
-@pytest.mark.parametrize("length", [9, 5, 20_000])
-def test_messages_of_another_length_are_whole(pair: tuple[socket.socket, socket.socket], length: int) -> None:
+@pytest.mark.parametrize(("length", "kept"), [(9, 9), (5, 5), (136, 136), (20_000, 136)])
+def test_messages_of_another_length(pair: tuple[socket.socket, socket.socket], length: int, kept: int) -> None:
     sender, receiver = pair
-    received = ReceiveBatch(receiver.family, 4, 8, 0)
+    received = ReceiveBatch(receiver.family, 4, 8, 8 + LONGER, 0)
     for _ in range(2):
         batch_to(receiver, 2, length).send(sender.fileno(), 0, 2)
         assert received.receive(receiver.fileno(), 0) == 2
         assert not received.are_ordinary(0, 2)
-        assert received.message(1) == b"\1" * length
+        assert received.message(1) == b"\1" * kept
+
+
+def test_a_longer_message_leaves_nothing_behind(pair: tuple[socket.socket, socket.socket]) -> None:
+    sender, receiver = pair
+    received = ReceiveBatch(receiver.family, 4, 8, 8 + LONGER, 0)
+    for length in (100, 8):
+        batch_to(receiver, 1, length).send(sender.fileno(), 0, 1)
+        received.receive(receiver.fileno(), 0)
+        assert received.message(0) == bytes(length)
+    batch = batch_to(receiver, 1, 8)
+    batch.send(sender.fileno(), 0, 1)
+    received.receive(receiver.fileno(), 0)
+    assert received.are_equal(0, 1, bytes(received.stride))
 
 
 def test_equal_messages_are_found_equal(pair: tuple[socket.socket, socket.socket]) -> None:
@@ -96,12 +109,13 @@ def test_equal_messages_are_found_equal(pair: tuple[socket.socket, socket.socket
     batch = batch_to(receiver, 4, 8)
     batch.messages[:24] = b"sameness" * 3
     batch.send(sender.fileno(), 0, 4)
-    received = ReceiveBatch(receiver.family, 4, 8, 0)
+    received = ReceiveBatch(receiver.family, 4, 8, 8 + LONGER, 0)
     received.receive(receiver.fileno(), 0)
-    assert received.are_equal(0, 3, b"sameness")
-    assert received.are_equal(1, 2, b"sameness")
-    assert not received.are_equal(0, 4, b"sameness")
-    assert not received.are_equal(0, 3, b"otherone")
+    same, other = (text.ljust(received.stride, b"\0") for text in (b"sameness", b"otherone"))
+    assert received.are_equal(0, 3, same)
+    assert received.are_equal(1, 2, same)
+    assert not received.are_equal(0, 4, same)
+    assert not received.are_equal(0, 3, other)
 
 
 def test_control_data_goes_and_comes(pair: tuple[socket.socket, socket.socket]) -> None:
@@ -113,7 +127,7 @@ def test_control_data_goes_and_comes(pair: tuple[socket.socket, socket.socket]) 
     receiver.setsockopt(level, wanted, 1)
     control = join_control([(level, item, struct.pack("=i", 77))])
     batch_to(receiver, 3, 8, control).send(sender.fileno(), 0, 3)
-    received = ReceiveBatch(receiver.family, 4, 8, TTL_LENGTH)
+    received = ReceiveBatch(receiver.family, 4, 8, 8 + LONGER, TTL_LENGTH)
     received.receive(receiver.fileno(), 0)
     assert received.are_ordinary(0, 3)
     assert received.control_column(mmsg.CONTROL_HEADER, "i")[:3].tolist() == [77] * 3
@@ -123,7 +137,7 @@ def test_control_data_goes_and_comes(pair: tuple[socket.socket, socket.socket]) 
 def test_control_data_that_is_missing_is_not_ordinary(pair: tuple[socket.socket, socket.socket]) -> None:
     sender, receiver = pair
     batch_to(receiver, 1, 8).send(sender.fileno(), 0, 1)
-    received = ReceiveBatch(receiver.family, 4, 8, TTL_LENGTH)
+    received = ReceiveBatch(receiver.family, 4, 8, 8 + LONGER, TTL_LENGTH)
     received.receive(receiver.fileno(), 0)
     assert not received.are_ordinary(0, 1)
     assert received.control(0) == b""
@@ -131,12 +145,12 @@ def test_control_data_that_is_missing_is_not_ordinary(pair: tuple[socket.socket,
 
 def test_errors_have_their_numbers(pair: tuple[socket.socket, socket.socket]) -> None:
     sender, receiver = pair
-    received = ReceiveBatch(receiver.family, 4, 8, 0)
+    received = ReceiveBatch(receiver.family, 4, 8, 8 + LONGER, 0)
     with pytest.raises(BlockingIOError) as empty:
         received.receive(receiver.fileno(), linux.MSG_DONTWAIT)
     assert empty.value.errno == errno.EAGAIN
     with pytest.raises(OSError, match=os.strerror(errno.EMSGSIZE)) as too_long:
-        batch_to(receiver, 1, LARGEST_MESSAGE + 1).send(sender.fileno(), 0, 1)
+        batch_to(receiver, 1, 65536).send(sender.fileno(), 0, 1)
     assert too_long.value.errno == errno.EMSGSIZE
 
 
@@ -159,4 +173,4 @@ def test_a_system_without_the_calls_says_so(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(NoBatchCalls, match="sendmmsg"):
         SendBatch(socket.AF_INET, 1, 8)
     with pytest.raises(NoBatchCalls, match="recvmmsg"):
-        ReceiveBatch(socket.AF_INET, 1, 8, 0)
+        ReceiveBatch(socket.AF_INET, 1, 8, 8, 0)

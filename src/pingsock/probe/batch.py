@@ -305,7 +305,7 @@ class BatchProber(BlockingProber):
 
     def _admit(self, ledger: BatchLedger, sequence: int) -> Course:
         """A course of one probe of a group."""
-        group = ledger.groups[sequence]
+        group = ledger.group_of(sequence)
         assert group is not None
         course = self.course(group.block.target(group.first + sequence - group.start), self.plan)
         if ledger.probe_states[sequence] == ANSWERED:

@@ -19,7 +19,6 @@ import sys
 from array import array
 from operator import itemgetter, sub
 from socket import AF_INET, inet_ntop
-from typing import cast
 
 from pingsock.probe.batch_replies import Replies
 from pingsock.probe.channel import Channel
@@ -48,6 +47,8 @@ _NANOSECONDS_AT = CONTROL_HEADER + _WORD
 _HOP_LIMIT_AT = 2 * CONTROL_HEADER + 2 * _WORD
 _CONTROL_LENGTH = _HOP_LIMIT_AT + _WORD
 _SOCKADDR = {True: struct.Struct(linux.SOCKADDR_IN_LAYOUT), False: struct.Struct(linux.SOCKADDR_IN6_LAYOUT)}
+_LONGER_REPLY = 128
+"""Room for replies that are longer than their probe; more is cut off."""
 _ALL_WAITING = (WAITING,) * CAPACITY
 _ROUNDS = 8
 """Batches read before it is looked whether something is due."""
@@ -71,7 +72,7 @@ class ReplyBuffer:
     def __init__(self, family: int, length: int) -> None:
         self.is_ipv4 = family == AF_INET
         self.length = length
-        self.batch = ReceiveBatch(family, CAPACITY, length, _CONTROL_LENGTH)
+        self.batch = ReceiveBatch(family, CAPACITY, length, length + _LONGER_REPLY, _CONTROL_LENGTH)
         batch = self.batch
         self.checksums = batch.message_column(_CHECKSUM_AT, "H")
         self.sequences = batch.message_column(_SEQUENCE_AT, "H")
@@ -202,7 +203,7 @@ class _Batch:
         ledger, count = self._ledger, last - first
         start = int.from_bytes(self._raw_sequences[2 * first : 2 * first + 2], "big")
         stop = start + count
-        group = ledger.groups[start]
+        group = ledger.group_of(start)
         if (
             group is None
             or stop > group.start + group.count
@@ -238,7 +239,7 @@ class _Batch:
         for column, sources in zip(ledger.addresses, self._buffer.addresses, strict=True):
             if pick(column) != tuple(sources[first:last].tolist()):
                 return False
-        groups = cast("tuple[Group, ...]", pick(ledger.groups))
+        groups = ledger.groups_of(sequences)
         times = [
             group.begin + (sequence - group.start) * group.step
             for group, sequence in zip(groups, sequences, strict=True)

@@ -25,7 +25,7 @@ from threading import Condition, Lock, Thread
 
 from pingsock.probe.batch import BatchProber
 from pingsock.probe.batch_replies import Replies
-from pingsock.probe.clock import MILLISECOND
+from pingsock.probe.clock import MILLISECOND, SECOND
 from pingsock.sockets.errors import InvalidArgument
 
 TYPE_CHECKING = False
@@ -92,10 +92,19 @@ class _Results:
             self.stopped = True
             self._changed.notify_all()
 
-    def take(self) -> list[list[Happening]]:
-        """All that is there, at least one list; nothing when all writers have ended. Raises what ended one."""
+    @property
+    def expected(self) -> bool:
+        """Whether there are lists, or writers left that may enter some."""
         with self._changed:
-            self._changed.wait_for(lambda: self._lists or self._failure or not self._writers)
+            return bool(self._writers or self._lists or self._failure)
+
+    def take(self, patience: float | None = None) -> list[list[Happening]]:
+        """All that is there, at least one list; nothing when all writers have ended. Raises what ended one.
+
+        Nothing, too, after `patience` seconds without a list.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._lists or self._failure or not self._writers, patience)
             if self._failure:
                 raise self._failure
             taken = list(self._lists)
@@ -148,12 +157,27 @@ class BatchRun:
             yield prober.step()
 
     def _threaded_steps(self) -> Iterator[list[Happening]]:
-        for number, prober in enumerate(self._probers):
+        self._start_threads()
+        while lists := self._results.take():
+            yield from lists
+
+    def _start_threads(self) -> None:
+        for number, prober in enumerate(self._probers[len(self._threads) :]):
             thread = Thread(target=self._work, args=(prober,), name=f"pingsock-batch-{number}")
             self._threads.append(thread)
             thread.start()
-        while lists := self._results.take():
-            yield from lists
+
+    @property
+    def busy(self) -> bool:
+        """Whether `step` has anything more to tell."""
+        return self._probers[0].engine.busy if len(self._probers) == 1 else self._results.expected
+
+    def step(self, longest: int) -> list[Happening]:
+        """What happens next, with its courses, as from the `step` of a prober; waits `longest` nanoseconds at most."""
+        if len(self._probers) == 1:
+            return self._probers[0].step(longest)
+        self._start_threads()
+        return [happening for happenings in self._results.take(longest / SECOND) for happening in happenings]
 
     def _work(self, prober: BatchProber) -> None:
         failure = None

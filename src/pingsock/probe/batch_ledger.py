@@ -25,7 +25,7 @@ from pingsock.probe.records import INTERPOLATED, TO_KERNEL_STAMP
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pingsock.probe.batch_targets import TargetBlock
     from pingsock.probe.clock import Stepwatch
@@ -94,8 +94,10 @@ class BatchLedger(Ledger):
         self.timeout = timeout
         self._late_window = late_window
         self._admit = admit
-        self.groups: list[Group | None] = [None] * SEQUENCES
-        """The group of each probe, None if it was sent singly."""
+        self._groups: dict[int, Group] = {}
+        """By the sequence number of their first probe."""
+        self._starts = array("H", bytes(2 * SEQUENCES))
+        """The sequence number with which each probe's group starts; its own if it was sent singly."""
         self.probe_states = bytearray(SEQUENCES)
         words = "I" if family == AF_INET else "QQ"
         self.addresses = tuple(array(kind, bytes(array(kind).itemsize * SEQUENCES)) for kind in words)
@@ -115,8 +117,17 @@ class BatchLedger(Ledger):
             "Any", self._sparse
         )
 
+    def group_of(self, sequence: int) -> Group | None:
+        """The group of a probe, None if it was sent singly."""
+        return self._groups.get(self._starts[sequence])
+
+    def groups_of(self, sequences: Sequence[int]) -> tuple[Group, ...]:
+        """The groups of probes that were not sent singly."""
+        groups = self._groups
+        return tuple([groups[start] for start in map(self._starts.__getitem__, sequences)])
+
     def _flow_of(self, sequence: int) -> Flow | None:
-        if self.groups[sequence] is None:
+        if self.group_of(sequence) is None:
             return None
         flow = self.flows[sequence] = self._admit(self, sequence)
         self._mark_single(sequence)
@@ -128,11 +139,11 @@ class BatchLedger(Ledger):
             column[sequence] = _NO_ADDRESS[column.typecode]
 
     def _sent_at_of(self, sequence: int) -> int:
-        group = self.groups[sequence]
+        group = self.group_of(sequence)
         return group.sent_at(sequence) if group is not None else 0
 
     def _held_until_of(self, sequence: int) -> int:
-        group = self.groups[sequence]
+        group = self.group_of(sequence)
         return group.held_until if group is not None else 0
 
     # Sending
@@ -166,7 +177,8 @@ class BatchLedger(Ledger):
         for column, source in zip(self.addresses, group.block.columns, strict=True):
             column[start:stop] = source[group.first : group.first + count]
         self.probe_states[start:stop] = _WAITING * count
-        self.groups[start:stop] = [group] * count
+        self._starts[start:stop] = array("H", (start,)) * count
+        self._groups[start] = group
         self.waiting += count
         self._next = stop & 0xFFFF
         self._pending.append(group)
@@ -188,14 +200,14 @@ class BatchLedger(Ledger):
         return self.probe_states[start:stop] == _WAITING * (stop - start)
 
     def _enter(self, sequence: int, flow: Flow, number: int, now: int, timeout: int, late_window: int) -> None:
-        self.groups[sequence] = None
+        self._starts[sequence] = sequence
         self._mark_single(sequence)
         super()._enter(sequence, flow, number, now, timeout, late_window)
 
     def round_trip(self, sequence: int, stamp: int, now: int, calendar: int) -> tuple[int, str]:
         """As for all ledgers; but when a probe of a group was sent is interpolated."""
         nanoseconds, timed = super().round_trip(sequence, stamp, now, calendar)
-        interpolated = timed == TO_KERNEL_STAMP and self.groups[sequence] is not None
+        interpolated = timed == TO_KERNEL_STAMP and self.group_of(sequence) is not None
         return nanoseconds, INTERPOLATED if interpolated else timed
 
     # Silence
@@ -230,7 +242,7 @@ class BatchLedger(Ledger):
         """Forget decided probes whose late window is over, as far as no older one is still held."""
         while True:
             start = self._oldest
-            group = self.groups[start]
+            group = self._groups.get(start)
             if group is None:
                 if not self._is_over(start, now):
                     return
@@ -243,7 +255,7 @@ class BatchLedger(Ledger):
 
     def _free(self, start: int, stop: int) -> None:
         self.probe_states[start:stop] = _FREE * (stop - start)
-        self.groups[start:stop] = [None] * (stop - start)
+        self._groups.pop(start, None)
         for column in self._sparse:
             if column:
                 for sequence in range(start, stop):
