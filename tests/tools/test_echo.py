@@ -1,0 +1,294 @@
+from __future__ import annotations
+
+import errno
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from itertools import islice
+from socket import AF_INET, AF_INET6
+from typing import Any
+from unittest import mock
+
+import pytest
+
+import pingsock
+from pingsock import IcmpError, NoPingSocket, Reply, SendFailure, Summary, Target, Timeout, UnknownHost, Unresolved
+from pingsock.tools.arguments import check_probes
+from pingsock.tools.intake import known_target
+from tools.small_network import (
+    ALIVE,
+    ALIVE6,
+    BROADCAST,
+    KINDS,
+    PROHIBITED,
+    SILENT,
+    UNREACHABLE,
+    NothingLeft,
+    descriptors,
+    facts,
+    inside,
+    some_names,
+)
+
+QUICK: Any = {"interval": 0.01, "timeout": 0.2}
+
+
+@pytest.fixture(params=KINDS)
+def kinds(request: pytest.FixtureRequest) -> list[str]:
+    return [request.param]
+
+
+# One host
+
+
+@pytest.mark.parametrize("host", [ALIVE, ALIVE6])
+def test_a_host_that_answers(kinds: list[str], host: str) -> None:
+    result = inside(lambda: pingsock.ping(host, count=3, **QUICK, kinds=kinds))
+    assert result.is_alive
+    assert result.reason == ""
+    assert [type(record) for record in result.records] == [Reply] * 3
+    assert len(result.round_trips) == 3
+    assert all(0 < round_trip < 0.2 for round_trip in result.round_trips)
+    assert (result.statistics.sent, result.statistics.received, result.statistics.loss) == (3, 3, 0.0)
+    assert result.target.host == host
+
+
+@pytest.mark.parametrize(
+    ("host", "kind", "reason"),
+    [
+        (SILENT, Timeout, "no reply within 0.2 s"),
+        (PROHIBITED, IcmpError, rf"Destination Unreachable: .*Prohibited.*, says {PROHIBITED}"),
+        (UNREACHABLE, SendFailure, "not sent: No route to host"),
+    ],
+)
+def test_a_host_that_does_not_answer_and_why(kinds: list[str], host: str, kind: type, reason: str) -> None:
+    result = inside(lambda: pingsock.ping(host, count=2, **QUICK, kinds=kinds))
+    assert not result.is_alive
+    assert bool(result)
+    assert [type(record) for record in result.outcomes] == [kind] * 2
+    assert result.round_trips == ()
+    assert re.fullmatch(reason, result.reason)
+
+
+def test_a_result_becomes_json() -> None:
+    result = inside(lambda: pingsock.ping(ALIVE, count=2, **QUICK))
+    told = json.loads(json.dumps(pingsock.jsonable(result)))
+    assert (told["type"], told["host"], told["received"]) == ("ping", ALIVE, 2)
+    assert [record["type"] for record in told["records"]] == ["reply", "reply"]
+
+
+def test_probes_look_as_they_were_asked_for(kinds: list[str]) -> None:
+    def look() -> Reply:
+        options = {"ttl": 9, "tos": 8, "source": "127.0.0.7", "interface": "lo", "size": 600, "payload": b"\xa5\x5a"}
+        result = pingsock.ping("127.0.0.3", count=1, timeout=0.5, kinds=kinds, dont_fragment=True, **options)  # type: ignore[arg-type]
+        (reply,) = result.records
+        assert isinstance(reply, Reply)
+        return reply
+
+    reply = inside(look)
+    assert len(reply.message) == 608
+    assert reply.message[16:] == b"\xa5\x5a" * 296
+    assert (reply.altered_at, reply.source[0]) == (-1, "127.0.0.3")
+
+
+def test_a_name_without_address_is_an_exception() -> None:
+    with mock.patch("pingsock.tools.intake.resolve", some_names):
+        for call in (pingsock.ping, pingsock.resolve):
+            with pytest.raises(UnknownHost, match=r"no\.test: Name or service not known"):
+                call("no.test")
+        with pytest.raises(UnknownHost):
+            next(pingsock.watch("no.test"))
+
+
+def test_every_address_of_a_name() -> None:
+    with mock.patch("pingsock.tools.intake.resolve", some_names):
+        assert [target.address[0] for target in pingsock.resolve("two.test")] == ["127.0.0.5", "::1"]
+        assert [target.address[0] for target in pingsock.resolve("two.test", family=AF_INET6)] == ["::1"]
+        assert [target.options.size for target in pingsock.resolve("127.0.0.1", size=3)] == [3]
+
+
+def test_where_no_socket_can_be_opened_every_call_says_so() -> None:
+    def refused() -> None:
+        calls: list[Callable[[], object]] = [
+            lambda: pingsock.ping(ALIVE, kinds=["kernel"]),
+            lambda: next(pingsock.watch(ALIVE, kinds=["kernel"])),
+            lambda: next(pingsock.ping_many([ALIVE], kinds=["kernel"])),
+        ]
+        for call in calls:
+            with NothingLeft(), pytest.raises(NoPingSocket, match="kernel: Permission denied"):
+                call()
+
+    inside(refused, group_range="1 0")
+
+
+# Who may answer
+
+
+@pytest.mark.parametrize(
+    ("host", "by_others"),
+    [("127.0.0.1", False), ("224.0.0.1", True), ("ff02::1", True), ("2001:db8::", True), ("2001:db8::1", False)],
+)
+def test_groups_and_anycast_addresses_are_answered_by_others(host: str, by_others: bool) -> None:
+    target = known_target(check_probes(), host)
+    assert target is not None
+    assert target.answered_by_others is by_others
+
+
+def test_a_link_local_address_without_scope_gets_that_of_the_interface() -> None:
+    target = known_target(check_probes(interface="lo"), "fe80::1")
+    assert target is not None
+    assert target.address == ("fe80::1", 0, 0, target.options.interface)
+    assert target.options.interface > 0
+
+
+def test_broadcast_only_if_asked(kinds: list[str]) -> None:
+    def results() -> list[tuple[object, ...]]:
+        told = []
+        for broadcast in (False, True):
+            result = pingsock.ping(BROADCAST, count=1, timeout=0.2, broadcast=broadcast, kinds=kinds)
+            told.append((*facts(result.records[0])[:1], result.target.answered_by_others, result.reason))
+        return told
+
+    refused, answered = inside(results)
+    assert refused == ("SendFailure", False, "not sent: Permission denied")
+    assert answered == ("Reply", True, "")
+
+
+def test_broadcast_says_nothing_about_other_addresses() -> None:
+    aim = check_probes(broadcast=True)
+    assert known_target(aim, "127.0.0.1") == Target("127.0.0.1", AF_INET, ("127.0.0.1", 0), False, aim.options)
+
+
+# Without end
+
+
+def test_watching_goes_on_until_it_is_closed(kinds: list[str]) -> None:
+    def watched() -> list[type]:
+        with NothingLeft(), closing(pingsock.watch(ALIVE, interval=0.01, timeout=0.2, kinds=kinds)) as records:
+            return [type(record) for record in islice(records, 5)]
+
+    assert inside(watched) == [Reply] * 5
+
+
+def test_leaving_the_loop_closes_everything(kinds: list[str]) -> None:
+    def left() -> None:
+        with NothingLeft():
+            for _ in pingsock.watch(ALIVE, interval=0.01, kinds=kinds):
+                break
+            for _ in pingsock.ping_many([ALIVE] * 50, kinds=kinds):
+                break
+
+    inside(left)
+
+
+# Many
+
+
+HOSTS = [ALIVE, ALIVE6, SILENT, PROHIBITED, UNREACHABLE, "no.test", "two.test", "not a host", None, BROADCAST]
+
+
+def many(kinds: list[str], **settings: object) -> list[tuple[object, ...]]:
+    def told() -> list[tuple[object, ...]]:
+        with NothingLeft(), mock.patch("pingsock.tools.names.resolve", some_names):
+            arguments = {"count": 2, **QUICK, **settings}
+            return sorted(map(facts, pingsock.ping_many(HOSTS, kinds=kinds, **arguments)), key=repr)  # type: ignore[arg-type]
+
+    return inside(told)
+
+
+def test_the_records_are_the_same_over_every_kind_of_socket() -> None:
+    first, second = (many([kind], all_addresses=True) for kind in KINDS)
+    assert first == second
+
+
+def test_each_target_has_its_records_and_a_summary() -> None:
+    told = many(["embedded"])
+    assert [record for record in told if record[0] == "Unresolved"] == [
+        ("Unresolved", "Name or service not known"),
+        ("Unresolved", "host must be a host name or an IP address, as a str"),
+        ("Unresolved", "host must be a host name or an IP address, as a str"),
+    ]
+    summaries = {record[1]: record[3] for record in told if record[0] == "Summary"}
+    assert summaries == {
+        ALIVE: "<Statistics sent=2 received=2>",
+        ALIVE6: "<Statistics sent=2 received=2>",
+        SILENT: "<Statistics sent=2 timeouts=2>",
+        PROHIBITED: "<Statistics sent=2 errors=2>",
+        UNREACHABLE: "<Statistics send_failures=2>",
+        "two.test": "<Statistics sent=2 received=2>",
+        BROADCAST: "<Statistics send_failures=2>",
+    }
+    assert ("SendFailure", UNREACHABLE, (UNREACHABLE, 0), 1, errno.EHOSTUNREACH) in told
+
+
+def test_all_addresses_are_targets_of_their_own() -> None:
+    told = many(["embedded"], all_addresses=True)
+    assert [record[2][0] for record in told if record[:2] == ("Summary", "two.test")] == ["127.0.0.5", "::1"]  # type: ignore[index]
+
+
+def test_retries_are_for_those_who_did_not_answer() -> None:
+    told = many(["embedded"], count=1, retries=2)
+    summaries = {record[1]: record[3] for record in told if record[0] == "Summary"}
+    assert summaries[ALIVE] == "<Statistics sent=1 received=1>"
+    assert summaries[SILENT] == "<Statistics sent=3 timeouts=3>"
+
+
+def test_targets_cost_no_descriptors_and_are_read_as_they_are_needed(kinds: list[str]) -> None:
+    def most_open() -> tuple[int, int, int]:
+        before, most, ahead, read = len(descriptors()), 0, 0, 0
+
+        def hosts() -> Iterator[str]:
+            nonlocal read
+            for read in range(1, 2001):
+                yield f"127.0.{read >> 7}.{read & 127 | 128}"
+
+        summaries = 0
+        for record in pingsock.ping_many(hosts(), rate=0, timeout=2, kinds=kinds):
+            if isinstance(record, Summary):
+                summaries += 1
+                ahead = max(ahead, read - summaries)
+                if not summaries % 100:
+                    most = max(most, len(descriptors()) - before)
+        return most, ahead, summaries
+
+    most, ahead, summaries = inside(most_open)
+    assert summaries == 2000
+    # The socket and what waits for it; embedded also its server.
+    assert most <= 16
+    # Loopback answers at once, so that a few bursts are under way, not the whole stream.
+    assert ahead <= 1000
+
+
+def test_what_reading_the_hosts_raises_comes_out_and_everything_is_closed(kinds: list[str]) -> None:
+    class Broken(Exception):
+        pass
+
+    def hosts() -> Iterator[str]:
+        yield ALIVE
+        raise Broken
+
+    def broken() -> None:
+        with NothingLeft(), pytest.raises(Broken):
+            list(pingsock.ping_many(hosts(), kinds=kinds))
+
+    inside(broken)
+
+
+def test_no_hosts_no_records(kinds: list[str]) -> None:
+    assert inside(lambda: list(pingsock.ping_many([], kinds=kinds))) == []
+
+
+def test_an_unresolved_host_is_true_and_becomes_json() -> None:
+    record = Unresolved("no.test", "unknown")
+    assert record
+    assert pingsock.jsonable(record) == {"type": "unresolved", "host": "no.test", "reason": "unknown"}
+
+
+def test_bad_hosts_without_end_do_not_pile_up() -> None:
+    def bad() -> Iterator[str]:
+        while True:
+            yield ""
+
+    with closing(pingsock.ping_many(bad())) as records:
+        assert [type(record) for record in islice(records, 1000)] == [Unresolved] * 1000
