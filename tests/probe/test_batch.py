@@ -15,6 +15,7 @@ import pytest
 
 from link.private_network import private_network
 from pingsock import lab
+from pingsock.probe.batch import BatchEngine
 from pingsock.probe.batch_channel import BatchChannel
 from pingsock.probe.batch_jobs import BatchRun
 from pingsock.probe.batch_replies import Replies
@@ -37,7 +38,7 @@ from pingsock.probe.records import (
 )
 from pingsock.probe.schedule import Plan
 from pingsock.probe.target import ProbeOptions, Target
-from pingsock.sockets.errors import InvalidArgument
+from pingsock.sockets.errors import InvalidArgument, NoPingSocket
 
 __all__ = ["private_network"]
 
@@ -327,3 +328,39 @@ def test_targets_are_joined_while_they_are_alike() -> None:
         "10.0.0.1",
         "10.0.0.2",
     ]
+
+
+@pytest.mark.usefixtures("open_range")
+def test_a_prober_that_is_kept_away_for_long_tells_of_every_silent_probe() -> None:
+    with far_hosts("10.9.0.0/16") as (network, _):
+        network.node("far").configure(answers=())
+        hosts = int.from_bytes(bytes((10, 9, 1, 0)), "big")
+        run = BatchRun(ipv4_blocks(hosts, 600), QUICK.replace(timeout_ns=1, late_window_ns=0))
+        kinds = [type(record) for record in run.records()]
+    assert kinds.count(Summary) == 600
+    assert sum(issubclass(kind, Timeout) for kind in kinds) == 600
+
+
+def test_a_rate_lets_through_what_it_allows_and_no_more() -> None:
+    engine = BatchEngine(rate=1000.0)
+    now = 1_000_000 * MILLISECOND
+    assert engine.allow(now, 256) <= 11
+    assert engine.allow(now, 256) == 0
+    assert engine.allow(now + 5 * MILLISECOND, 256) == 5
+    assert engine.allows_from() > now + 5 * MILLISECOND
+    assert BatchEngine().allow(now, 256) == 256
+
+
+@pytest.mark.usefixtures("private_network")
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_without_a_socket_there_is_no_run(jobs: int) -> None:
+    with pytest.raises(NoPingSocket):
+        list(BatchRun(ipv4_blocks(LOOPBACK, 10), Plan(), jobs=jobs, kinds=("kernel",)))
+    assert threading.active_count() == 1
+
+
+@pytest.mark.usefixtures("private_network")
+def test_served_sockets_get_their_probes_one_by_one() -> None:
+    told = told_by_batch(ipv4_blocks(LOOPBACK, 100), QUICK, kinds=("embedded",))
+    assert [type(record) for record in told].count(Reply) == 100
+    assert [type(record) for record in told].count(Summary) == 100

@@ -47,6 +47,8 @@ _PAUSE = 10 * MILLISECOND
 _WARM_UP = 2 * MILLISECOND
 _FULL_QUEUE_PAUSE = MILLISECOND
 _AT_ONCE = 0
+_MOST_LANES = 16
+"""Sockets of one prober: 130,000 probes under way, and a million sequence numbers."""
 _ICMP_HEADER = 8
 _GROUPS_AT_ONCE = 32
 """Groups sent, as long as all their replies come at once, before the engine is asked what else is due."""
@@ -93,7 +95,7 @@ class BatchEngine(Engine):
 
     def want_lane(self, settings: SocketSettings, now: int) -> bool:
         """Ask for one more socket with these settings; False if there can be none."""
-        if settings in self._refused or len(self.lanes) >= self._most_lanes:
+        if settings in self._refused or len(self.lanes) >= _MOST_LANES:
             return False
         if not any(lane.usable_from > now for lane in self.lanes_for(settings)):
             self.wanted = settings
@@ -165,6 +167,8 @@ class BatchProber(BlockingProber):
     def turn(self, readable: Iterable[Lane]) -> int:
         """As `Prober.turn`."""
         wake = super().turn(readable)
+        if self.engine.wanted is not None:
+            return _AT_ONCE
         if self._groups_of.streaming:
             return min(wake, self._groups_wake())
         return wake if self.engine.busy else _AT_ONCE

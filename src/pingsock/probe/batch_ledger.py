@@ -228,6 +228,8 @@ class BatchLedger(Ledger):
 
     def silent(self, now: int) -> list[int]:
         """The waiting probes whose timeout has passed; they are SILENT now."""
+        # What was decided long ago is forgotten first: what falls silent now has its record still to come.
+        sent_singly = super().silent(now)
         expired = []
         while self._first_group_deadline() <= now:
             group = self._pending.popleft()
@@ -236,7 +238,7 @@ class BatchLedger(Ledger):
                 expired.append(sequence)
                 self._become(sequence, SILENT)
                 sequence = self._waiting_in(group, sequence + 1)
-        return expired + super().silent(now)
+        return expired + sent_singly
 
     def _release(self, now: int) -> None:
         """Forget decided probes whose late window is over, as far as no older one is still held."""
