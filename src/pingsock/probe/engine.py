@@ -142,6 +142,7 @@ class Engine:
         self.lanes.append(lane)
         self._by_settings.setdefault(settings, []).append(lane)
         self.wanted = None
+        self._blocked_until = 0
         return lane
 
     def refuse_lane(self, settings: SocketSettings, number: int) -> None:
@@ -151,6 +152,7 @@ class Engine:
         """
         self._refused[settings] = number
         self.wanted = None
+        self._blocked_until = 0
 
     def _lane_for(self, course: Course, now: int) -> Lane | None:
         lanes = self._by_settings.get(course.settings, [])
