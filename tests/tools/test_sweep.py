@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pingsock.probe.batch_replies import Replies
 from pingsock.probe.batch_targets import TargetBlock
 from pingsock.probe.records import IcmpError, Overflow, Reply, SendFailure, Timeout, Unmeasured, Unresolved
 from pingsock.probe.statistics import Statistics
@@ -178,6 +179,31 @@ def test_every_address_has_one_result_by_either_driver(
     assert len(found) == 1022
 
 
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_whole_replies_and_several_threads_finish_every_position(jobs: int) -> None:
+    def run() -> tuple[Counter[str], int, int, int]:
+        told: Counter[str] = Counter()
+        with TargetList.of("127.0.0.0/20", "127.0.3.200", "10.9.9.1") as targets:
+            with Sweep(targets, FAST, whole_replies=True, jobs=jobs) as work:
+                for each in work:
+                    if isinstance(each, Replies):
+                        told.update(target.host for target in each.targets())
+                    elif isinstance(each, SweepResult):
+                        told[each.target.host] += 1
+            return told, len(work.finished), work.progress.alive, work.progress.unsent
+
+    found, done, alive, unsent = in_private_network(run, group_range=EVERYBODY, ip=ROUTES)
+    assert found.pop("127.0.3.200") == 2
+    assert (len(found), set(found.values())) == (4094, {1})
+    assert (done, alive, unsent) == (4096, 4095, 1)
+
+
+@pytest.mark.parametrize("jobs", [0, 65, "2", True])
+def test_the_number_of_threads_is_checked(jobs: object) -> None:
+    with TargetList.of("127.0.0.1") as targets, pytest.raises(InvalidArgument, match="jobs"):
+        Sweep(targets, FAST, jobs=jobs)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("names", [(), ("localhost", "nobody.invalid")])
 @pytest.mark.parametrize("seed", [None, 11])
 def test_a_sweep_that_goes_on_loses_nothing_and_repeats_nothing(names: tuple[str, ...], seed: int | None) -> None:
@@ -232,6 +258,9 @@ def test_nothing_is_left_of_a_sweep_that_is_given_up() -> None:
             results = sweep(*specs, rate=0)
             next(results)
             results.close()  # type: ignore[attr-defined]
+        with TargetList.of("127.0.0.0/16") as targets, Sweep(targets, FAST, jobs=2) as work:
+            next(iter(work))
+        assert not work.is_over
         for thread in threading.enumerate():
             if thread is not threading.current_thread():
                 thread.join(30)

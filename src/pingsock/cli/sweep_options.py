@@ -69,6 +69,7 @@ def _add_pace(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--rate", type=float, default=RATE, metavar="N", help=f"probes a second, 0 for no limit (default {RATE:.0f})")
     add("-c", "--count", type=_number, default=1, metavar="N", help="probes of each target (default 1)")
+    add("--jobs", type=_number, default=1, metavar="N", help="threads, for lists without names (default 1)")
     add(
         "-r",
         "--retries",

@@ -7,6 +7,7 @@ import io
 import json
 from socket import AF_INET6
 
+from pingsock.probe.batch_replies import Replies
 from pingsock.probe.jsonable import address_text, jsonable
 from pingsock.probe.records import Late, Summary, Unresolved
 from pingsock.tools.sweep_results import ALIVE, UNREACHABLE, SweepResult
@@ -16,10 +17,10 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    from pingsock.probe.records import Record, Stray
+    from pingsock.tools.sweep import Told
     from pingsock.tools.targets import TargetList
 
-    Format = Callable[[SweepResult | Unresolved | Record | Stray], str]
+    Format = Callable[[Told], str]
 
 UNRESOLVED = "unresolved"
 _UNKNOWN = "-"
@@ -85,7 +86,7 @@ class Table:
         """The headings."""
         return self._line("HOST", "ADDRESS", "STATE", "RTT ms", "LOSS", "REMARKS")
 
-    def row(self, told: SweepResult | Unresolved | Record | Stray) -> str:
+    def row(self, told: Told) -> str:
         """The line of one target; "" for what has none."""
         if isinstance(told, Unresolved):
             return self._line(told.host, _UNKNOWN, UNRESOLVED, _UNKNOWN, _UNKNOWN, told.reason)
@@ -104,8 +105,10 @@ class Table:
         return line.rstrip() + "\n"
 
 
-def as_json(told: SweepResult | Unresolved | Record | Stray) -> str:
+def as_json(told: Told) -> str:
     """One object; see docs/sweep.md for the keys."""
+    if isinstance(told, Replies):
+        return ""
     if not isinstance(told, SweepResult):
         return _json_line(jsonable(told))
     summary = jsonable(Summary(told.target, told.statistics))
@@ -120,7 +123,7 @@ def _json_line(content: dict[str, object]) -> str:
     return json.dumps(content, separators=(",", ":")) + "\n"
 
 
-def as_csv(told: SweepResult | Unresolved | Record | Stray) -> str:
+def as_csv(told: Told) -> str:
     """One line with the columns of `csv_head`."""
     if isinstance(told, Unresolved):
         return _csv_line(told.host, "", UNRESOLVED, *[""] * 7, told.reason)
@@ -159,6 +162,7 @@ class Chosen:
         self._is_list = bool(settings.alive or settings.unreachable) and not (settings.json or settings.csv)
         self.leaves_out_names = bool(self._is_list or settings.quiet)
         """Whether `text` says nothing of names that were not found."""
+        self.takes_whole_replies = self.leaves_out_names and not settings.each_probe
         self._wanted = ALIVE if settings.alive else UNREACHABLE if settings.unreachable else ""
         self._by_address = settings.each_address
         self.head, self._format = self._form(settings, targets)
@@ -175,12 +179,14 @@ class Chosen:
         table = Table(targets)
         return table.head(), table.row
 
-    def _listed(self, told: SweepResult | Unresolved | Record | Stray) -> str:
+    def _listed(self, told: Told) -> str:
+        if isinstance(told, Replies):
+            return "".join([f"{target.host}\n" for target in told.targets()]) if self._wanted == ALIVE else ""
         if not isinstance(told, SweepResult):
             return ""
         return f"{address_text(told.target.address) if self._by_address else told.target.host}\n"
 
-    def text(self, told: SweepResult | Unresolved | Record | Stray) -> str:
+    def text(self, told: Told) -> str:
         """What is to be printed; "" for nothing."""
         if self._wanted and isinstance(told, SweepResult) and told.state != self._wanted:
             return ""

@@ -11,6 +11,7 @@ from pingsock.cli.arguments import Refused
 from pingsock.cli.sweep_output import UNRESOLVED, Chosen
 from pingsock.cli.sweep_progress import EXTRA, duration, make_bar, one_line
 from pingsock.cli.sweep_resume import SYSTEM_CALL_FAILED, State, write_state
+from pingsock.probe.batch_replies import Replies
 from pingsock.probe.clock import MILLISECOND
 from pingsock.probe.records import Unresolved
 from pingsock.sockets.choose import KINDS
@@ -117,6 +118,8 @@ class Session:
             every_address=settings.each_address,
             finished=finished,
             with_records=settings.each_probe,
+            whole_replies=self._chosen.takes_whole_replies,
+            jobs=settings.jobs,
         )
         self._bar = self._make_bar(wanted=not settings.no_progress and not settings.quiet)
 
@@ -165,7 +168,9 @@ class Session:
             self._output.write(text)
 
     def _line(self, told: Told) -> str:
-        if isinstance(told, SweepResult):
+        if isinstance(told, Replies):
+            self._counts[ALIVE] += len(told)
+        elif isinstance(told, SweepResult):
             self._counts[told.state] += 1
         elif isinstance(told, Unresolved):
             self._counts[UNRESOLVED] += 1

@@ -38,10 +38,10 @@ from pingsock.probe.records import (
     Unresolved,
 )
 from pingsock.sockets.choose import KINDS
-from pingsock.tools.arguments import check_kinds, check_plan, check_probes, check_rate, check_target, flag
+from pingsock.tools.arguments import check_kinds, check_plan, check_probes, check_rate, check_target, flag, integer
 from pingsock.tools.names import Resolver
 from pingsock.tools.sweep_feed import BlockFeed, CourseFeed, Watch, has_batch_calls
-from pingsock.tools.sweep_results import STATES, Finished, Progress, SweepResult, state_of
+from pingsock.tools.sweep_results import ALIVE, STATES, Finished, Progress, SweepResult, state_of
 from pingsock.tools.targets import TargetList
 
 TYPE_CHECKING = False
@@ -56,13 +56,14 @@ if TYPE_CHECKING:
     from pingsock.probe.target import Target
     from pingsock.tools.arguments import ProbeArguments
 
-    Told = SweepResult | Unresolved | Record | Stray
+    Told = SweepResult | Unresolved | Record | Stray | Replies
 
 RATE = 1000.0
 """Probes a second, unless more are asked for: some 0.7 Mbit/s."""
 TIMEOUT = 0.5
 RETRIES = 3
 """As fping's, of targets that are sent one probe."""
+MOST_JOBS = 64
 _LONGEST_STEP = SECOND
 _WEIGHTS = (IcmpError, SendFailure, Timeout, Overflow, Unmeasured)
 """What is heard instead of a reply, what tells most first."""
@@ -153,21 +154,31 @@ class Sweep:
         every_address: bool = False,
         finished: Finished | None = None,
         with_records: bool = False,
+        whole_replies: bool = False,
+        jobs: int = 1,
     ) -> None:
-        """`finished` are positions of a list to leave out; `with_records` yields all records beside the results."""
+        """`finished` are positions of a list to leave out; `jobs` threads share the work if there are no names.
+
+        `with_records` yields all records beside the results. `whole_replies` yields `Replies` as they come: many
+        targets that are alive, with no result of each.
+        """
         self.finished = finished or Finished()
         self._total = targets.count if isinstance(targets, TargetList) else None
         self._earlier = len(self.finished)
         self._with_records = with_records
+        self._whole_replies = whole_replies
         self._counts = dict.fromkeys((*STATES, "done", "unresolved", "probes"), 0)
         self._began = monotonic()
         self._ended: float | None = None
-        self._feed = _feed(targets, plan or sweep_plan(), self.finished, kinds, every_address)
+        self._over: bool | None = None
+        self._feed = _feed(
+            targets, plan or sweep_plan(), self.finished, kinds, every_address, integer("jobs", jobs, 1, MOST_JOBS)
+        )
 
     @property
     def is_over(self) -> bool:
-        """Whether everything is told."""
-        return not self._feed.prober.engine.busy
+        """Whether everything is told; as it was when the sweep was closed."""
+        return not self._feed.busy if self._over is None else self._over
 
     @property
     def progress(self) -> Progress:
@@ -191,7 +202,7 @@ class Sweep:
                 yield unresolved
             self._finish(position)
         wait = min(longest, _WHILE_NAMES_ARE_OUT) if self._feed.is_waiting else longest
-        for course, record in self._feed.prober.step(wait):
+        for course, record in self._feed.step(wait):
             yield from self._tell(course, record)
         if self.is_over:
             self._ended = self._ended or monotonic()
@@ -203,7 +214,7 @@ class Sweep:
 
     def _tell(self, course: Course | None, record: Record | Stray | Summary | Replies) -> Iterator[Told]:
         if isinstance(record, Replies):
-            yield from self._tell_replies(record)
+            yield from self._tell_whole(record) if self._whole_replies else self._tell_replies(record)
         elif isinstance(record, Summary):
             assert course is not None
             yield from self._tell_result(record, _watch_of(course))
@@ -212,6 +223,14 @@ class Sweep:
                 _note(_watch_of(course), record)
             if self._with_records:
                 yield record
+
+    def _tell_whole(self, replies: Replies) -> Iterator[Told]:
+        self._counts[ALIVE] += len(replies)
+        self._counts["probes"] += len(replies)
+        yield replies
+        watch = Watch()
+        for target in replies.targets():
+            self._finish(self._feed.ended(target, watch))
 
     def _tell_replies(self, replies: Replies) -> Iterator[Told]:
         watch = Watch()
@@ -232,7 +251,8 @@ class Sweep:
         self._finish(self._feed.ended(summary.target, watch))
 
     def close(self) -> None:
-        """Close the sockets, stop looking up names. Idempotent."""
+        """Close the sockets, end the threads, stop looking up names. Idempotent."""
+        self._over = self.is_over
         self._feed.close()
 
     def __enter__(self) -> Self:
@@ -248,15 +268,16 @@ def _feed(
     finished: Finished,
     kinds: Sequence[str],
     every_address: bool,
+    jobs: int,
 ) -> BlockFeed | CourseFeed:
     """Addresses by the hundred where that is possible; names, and all else, one by one."""
     if not isinstance(targets, TargetList):
         checked = map(check_target, targets)
         if has_batch_calls():
-            return BlockFeed(checked, finished, plan, kinds)
+            return BlockFeed(checked, finished, plan, kinds, jobs)
         return CourseFeed(checked, lambda _name, _found: [], finished, plan, kinds, Resolver())
     if targets.only_addresses and has_batch_calls():
-        return BlockFeed(targets.blocks(finished.mark), finished, plan, kinds)
+        return BlockFeed(targets.blocks(finished.mark), finished, plan, kinds, jobs)
     resolver = Resolver(targets.family, every_address=every_address)
     items = targets.targets(finished.mark)
     return CourseFeed(items, targets.targets_of, finished, plan, kinds, resolver)

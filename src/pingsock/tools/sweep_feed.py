@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from pingsock.probe.batch import BatchProber
+from pingsock.probe.batch_jobs import BatchRun
 from pingsock.probe.batch_targets import TargetBlock
 from pingsock.probe.blocking import BlockingProber
 from pingsock.probe.records import Unresolved
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pingsock.probe.course import Course
+    from pingsock.probe.engine import Happening
     from pingsock.probe.records import EchoReply, Outcome
     from pingsock.probe.schedule import Plan
     from pingsock.probe.target import Target
@@ -46,7 +47,7 @@ class Watch:
 
 
 class BlockFeed:
-    """Addresses only, by the hundred; see `has_batch_calls`."""
+    """Addresses only, by the hundred, over so many threads (`jobs`); see `has_batch_calls`."""
 
     def __init__(
         self,
@@ -54,12 +55,22 @@ class BlockFeed:
         finished: Finished,
         plan: Plan,
         kinds: Sequence[str],
+        jobs: int,
     ) -> None:
         self._items = items
         self._finished = finished
         self._positions = Positions()
-        self.prober: BlockingProber = BatchProber(self._stream(), plan, kinds=kinds)
+        self._run = BatchRun(self._stream(), plan, jobs=jobs, kinds=kinds)
         self.is_waiting = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether `step` has anything more to tell."""
+        return self._run.busy
+
+    def step(self, longest: int) -> Iterable[Happening]:
+        """A turn of work; what happened."""
+        return self._run.step(longest)
 
     def _stream(self) -> Iterator[TargetBlock | Target]:
         position = self._finished.mark
@@ -90,8 +101,8 @@ class BlockFeed:
         return self._positions.take(target)
 
     def close(self) -> None:
-        """Close the sockets. Idempotent."""
-        self.prober.close()
+        """Close the sockets, end the threads. Idempotent."""
+        self._run.close()
 
 
 class CourseFeed:
@@ -118,8 +129,17 @@ class CourseFeed:
         self._news: deque[tuple[int, Unresolved | None]] = deque()
         self._addresses_open: dict[int, int] = {}
         """Position of a name -> how many of its addresses are not done."""
-        self.prober = BlockingProber(rate=plan.rate, kinds=kinds)
-        self.prober.engine.feed(self._courses())
+        self._prober = BlockingProber(rate=plan.rate, kinds=kinds)
+        self._prober.engine.feed(self._courses())
+
+    @property
+    def busy(self) -> bool:
+        """Whether `step` has anything more to tell."""
+        return self._prober.engine.busy
+
+    def step(self, longest: int) -> Iterable[Happening]:
+        """A turn of work; what happened."""
+        return self._prober.step(longest)
 
     @property
     def is_waiting(self) -> bool:
@@ -142,7 +162,7 @@ class CourseFeed:
         elif isinstance(item, Unresolved):
             self._news.append((position, item))
         elif not isinstance(item, Name):
-            self._known.append(self.prober.course(item, self._plan, Watch(position)))
+            self._known.append(self._prober.course(item, self._plan, Watch(position)))
         elif self._resolver.has_room:
             self._resolver.ask(item.text, position)
         else:
@@ -159,7 +179,7 @@ class CourseFeed:
             else:
                 self._enter(position, self._targets_of(name, found))
         news, self._news = list(self._news), deque()
-        self.prober.engine.look_again()
+        self._prober.engine.look_again()
         return news
 
     def _enter(self, position: int, targets: list[Target]) -> None:
@@ -168,7 +188,7 @@ class CourseFeed:
             self._news.append((position, None))
             return
         self._addresses_open[position] = len(targets)
-        self._known.extend(self.prober.course(target, self._plan, Watch(position)) for target in targets)
+        self._known.extend(self._prober.course(target, self._plan, Watch(position)) for target in targets)
 
     def ended(self, _target: Target, watch: Watch) -> int | None:
         """The position that is done with this target; None while other addresses of its name are under way."""
@@ -180,5 +200,5 @@ class CourseFeed:
 
     def close(self) -> None:
         """Close the sockets, forget the names. Idempotent."""
-        self.prober.close()
+        self._prober.close()
         self._resolver.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from socket import AF_INET, inet_pton
+from threading import Lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,24 +17,27 @@ _WORD = 8
 
 
 class Positions:
-    """Targets under way, by address. The same address may be under way any number of times."""
+    """Targets under way, by address. The same address may be under way any number of times. Threads may share it."""
 
     def __init__(self) -> None:
         self._open: dict[Hashable, int] = {}
         self._again: dict[Hashable, list[int]] = {}
         """Further positions of addresses that are in `_open`."""
+        self._lock = Lock()
 
     def __len__(self) -> int:
         return len(self._open) + sum(map(len, self._again.values()))
 
     def enter(self, target: Target, position: int) -> None:
         """A target that is at this position."""
-        self._enter([_key(target)], position)
+        with self._lock:
+            self._enter([_key(target)], position)
 
     def enter_block(self, block: TargetBlock, position: int) -> None:
         """A block whose first target is at this position."""
         columns = block.columns
-        self._enter(list(columns[0] if len(columns) == 1 else zip(*columns, strict=True)), position)
+        with self._lock:
+            self._enter(list(columns[0] if len(columns) == 1 else zip(*columns, strict=True)), position)
 
     def _enter(self, keys: list[Hashable], position: int) -> None:
         if len(set(keys)) == len(keys) and self._open.keys().isdisjoint(keys):
@@ -48,7 +52,10 @@ class Positions:
 
     def take(self, target: Target) -> int:
         """The first position the target is at, which it is no longer. KeyError if it is at none."""
-        key = _key(target)
+        with self._lock:
+            return self._take(_key(target))
+
+    def _take(self, key: Hashable) -> int:
         position = self._open[key]
         further = self._again.get(key)
         if further is None:
