@@ -1,0 +1,45 @@
+"""What is measured, hidden: everything else that two runs print and send must be equal."""
+
+from __future__ import annotations
+
+import re
+
+from drop_in.capture import described
+from drop_in.runs import Line, Observation
+
+_ROUNDED = r"(?:0\.\d{3}|[1-9]\.\d\d|[1-9]\d\.\d|[1-9]\d{2,})"
+_THREE_DECIMALS = r"\d+\.\d{3}"
+MEASURED = (
+    (rf"time={_ROUNDED} ms", "time=T ms"),
+    (rf"time={_THREE_DECIMALS} ms", "time=T.TTT ms"),
+    (r"time \d+ms", "time Tms"),
+    (rf"(min/avg/max/mdev|min/avg/ewma/max) = {_THREE_DECIMALS}(?:/{_THREE_DECIMALS}){{3}} ms", r"\1 = T ms"),
+    (rf"ipg/ewma {_THREE_DECIMALS}/{_THREE_DECIMALS} ms", "ipg/ewma T ms"),
+    (r"\bpipe \d+", "pipe N"),
+    (r"^\[\d{10}\.\d{6}\] ", "[NOW] "),
+    # IP timestamps: in words of their own, at the end of lines that begin with a tab.
+    (r"^((?:TS: )?\t(?:\S+(?: \(\S+\))?\t)?)-?\d+( absolute)?$", r"\1T\2"),
+    # How many descriptors were open before is not what is compared.
+    (r"\.fd: \d+", ".fd: N"),
+)
+_IDENT = (r" ident=\d+", " ident=I")
+
+
+def report(observation: Observation, line: Line) -> str:
+    """The run as one text, without what is measured."""
+    chosen = "-e" in line.arguments and "0" not in line.arguments
+    patterns = MEASURED if chosen else (*MEASURED, _IDENT)
+    packets = described(observation.packets, shows_ident=chosen, shows_label="-F" in line.arguments)
+    sections = {
+        "exit status": f"{observation.status}\n",
+        "standard output": _masked(observation.out, patterns),
+        "standard error": _masked(observation.err, patterns),
+        "on the wire": "".join(f"{packet}\n" for packet in packets),
+    }
+    return "".join(f"--- {title}\n{text}" for title, text in sections.items())
+
+
+def _masked(text: str, patterns: tuple[tuple[str, str], ...]) -> str:
+    for pattern, replacement in patterns:
+        text = re.sub(pattern, replacement, text, flags=re.MULTILINE)
+    return text
