@@ -59,11 +59,10 @@ def worker(hosts: int, jobs: int, *, alive: bool) -> None:
     seconds = time.perf_counter() - begin
     if alive:
         return
-    replies = tally.replies + tally.records[Reply]
     figures = {
         "sent": hosts,
-        "received": replies,
-        "round_trips_per_second": replies / seconds,
+        "received": tally.replies,
+        "round_trips_per_second": tally.replies / seconds,
         "cpu_seconds": time.process_time() - cpu,
         "rtt_min_ns": tally.histogram.minimum,
         "rtt_mean_ns": tally.mean,

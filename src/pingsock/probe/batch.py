@@ -274,8 +274,7 @@ class BatchProber(BlockingProber):
         ledger, channel = _ledger_of(lane), self.channels[lane]
         assert isinstance(channel, BatchChannel)
         profile.fill(block, self._first, count, ledger.next_number)
-        begin, calendar = self._clocks()
-        self._stepwatch.show(begin, calendar)
+        begin = self._clock()
         try:
             sent = profile.send(channel.sock.fileno(), count)
         except OSError as error:

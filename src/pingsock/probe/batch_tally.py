@@ -6,7 +6,7 @@ from collections import Counter
 from operator import itemgetter
 
 from pingsock.probe.histogram import Histogram, bounds_of, bucket_of
-from pingsock.probe.records import EchoReply
+from pingsock.probe.records import Late, Reply
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,13 +32,14 @@ def _make_table() -> list[int]:
 
 
 class RunTally:
-    """Replies of all targets together, and their round trips."""
+    """Replies of all targets together, and the round trips of first replies, late ones included."""
 
     def __init__(self) -> None:
         self.replies = 0
         """First replies that came in time."""
         self.records: Counter[type] = Counter()
-        """How many records of which class were told, those of ordinary replies not counted."""
+        """How many records of which class were told, those that a `Replies` stands for not counted."""
+        self._entered = 0
         self._sum = 0
         self._minimum = 0
         self._maximum = 0
@@ -53,14 +54,16 @@ class RunTally:
     def enter(self, record: Any) -> None:
         """Count any record."""
         self.records[type(record)] += 1
-        if isinstance(record, EchoReply):
+        self.replies += type(record) is Reply
+        if isinstance(record, (Reply, Late)):
             self._enter([record.round_trip_ns])
 
     def _enter(self, round_trips: list[int]) -> None:
         least, greatest = min(round_trips), max(round_trips)
-        self._minimum = min(self._minimum, least) if self._sum or self._maximum else least
+        self._minimum = min(self._minimum, least) if self._entered else least
         self._maximum = max(self._maximum, greatest)
         self._sum += sum(round_trips)
+        self._entered += len(round_trips)
         if greatest < _TABLE_SIZE and len(round_trips) > 1:
             self._counts[0].update(itemgetter(*round_trips)(self._table))
         else:
@@ -80,8 +83,7 @@ class RunTally:
     @property
     def mean(self) -> int:
         """Of all round trips, rounded down, nanoseconds; 0 without any."""
-        count = self.histogram.count
-        return self._sum // count if count else 0
+        return self._sum // self._entered if self._entered else 0
 
     @property
     def histogram(self) -> Histogram:
@@ -90,6 +92,6 @@ class RunTally:
         for level, counts in enumerate(self._counts):
             for bucket, count in counts.items():
                 histogram.counts[bucket + level * _BUCKETS_LOWER] = count
-        histogram.count = sum(histogram.counts.values())
+        histogram.count = self._entered
         histogram.minimum, histogram.maximum = self._minimum, self._maximum
         return histogram
