@@ -152,6 +152,11 @@ class BatchLedger(Ledger):
         """The sequence number for the next probe; -1 if there is none because it is still held."""
         return self._next if self.probe_states[self._next] == FREE else -1
 
+    def free_from(self) -> int:
+        """When `silent` will make room for `next_sequence`: monotonic nanoseconds, 0 if there is room."""
+        # Of a number that is free the columns tell what some group before it would have.
+        return 0 if self.probe_states[self._next] == FREE else super().free_from()
+
     def room_for_group(self, most: int) -> int:
         """How many sequence numbers in a row, beginning with the next one, are free; `most` at most."""
         states = self.probe_states[self._next : self._next + most]
