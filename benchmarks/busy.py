@@ -85,7 +85,7 @@ async def ours(count: int) -> list[float]:
     from pingsock import aio
 
     result = await aio.ping(HOST, count=count, interval=INTERVAL, timeout=1.0)
-    return [float(nanoseconds) for nanoseconds in result.round_trips_ns]
+    return [seconds * 1e9 for seconds in result.round_trips]
 
 
 async def icmplib(count: int) -> list[float]:

@@ -55,14 +55,12 @@ def asynchronous(hosts: list[str]) -> Reported:
 
 def batch(hosts: list[str]) -> Reported:
     """Our batch driver."""
-    from pingsock.probe.batch import BatchProber
+    from pingsock.probe.batch_jobs import BatchRun
 
     plan = Plan(timeout_ns=int(TIMEOUT * 1e9))
-    with BatchProber(plan) as prober:
-        targets = (Target(host, AF_INET, (host, 0)) for host in hosts)
-        return {
-            record.target.host: record.round_trip_ns for record in prober.records(targets) if isinstance(record, Reply)
-        }
+    targets = (Target(host, AF_INET, (host, 0)) for host in hosts)
+    with BatchRun(targets, plan) as run:
+        return {record.target.host: record.round_trip_ns for record in run.records() if isinstance(record, Reply)}
 
 
 def icmplib(hosts: list[str]) -> Reported:

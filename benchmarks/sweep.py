@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 FIRST = "127.1.0.0"
-OURS = [sys.executable, "-m", "pingsock", "sweep", "--rate", "0", "--retries", "0", "--broadcast", "--alive"]
+OURS = [sys.executable, "-m", "pingsock", "sweep", "--rate", "0", "--retries", "0", "--all-addresses", "--alive"]
 
 
 def figures(usage: dict[str, float], alive: int, hosts: int) -> dict[str, float]:
