@@ -77,7 +77,7 @@ def test_wrong_data_is_shown_whole_after_the_line() -> None:
     first = "10 11 12 13 eb " + "".join(f"{byte:x} " for byte in range(0x15, 0x30))
     second = "30 31 32 33 34 35 36 37 "
 
-    assert reply(wrong_data=ping_texts.wrong_data(payload, 0x14, 20)) == (
+    assert reply(behind=ping_texts.wrong_data(payload, 0x14, 20)) == (
         "64 bytes from 10.0.0.9: icmp_seq=1 ttl=61 time=0.268 ms"
         f"\nwrong data byte #20 should be 0x14 but was 0xeb\n#16\t{first}\n#48\t{second}\n"
     )

@@ -163,3 +163,25 @@ def _double(text: str) -> float:
         return float.fromhex(text) if "x" in text.lower() else float(text)
     except OverflowError:
         return -_INFINITY if text.startswith("-") else _INFINITY
+
+
+def c_int(text: str, base: int) -> tuple[int, str]:
+    """The whole number a text begins with, as (int) strtol(3) of 64-bit C has it, and what stands behind it.
+
+    `base` is 10 or 16, which may have 0x in front. 0 and all of the text if it begins with no number.
+    """
+    start = len(text) - len(text.lstrip(_BLANKS))
+    sign_ends = start + (text[start : start + 1] in ("-", "+"))
+    digits = _DIGITS if base == 10 else _HEX_DIGITS
+    first = sign_ends + 2 * (base == 16 and text[sign_ends : sign_ends + 2].lower() == "0x")
+    # "0x" with no digit behind it is the number 0.
+    first = first if text[first : first + 1] and text[first] in digits else sign_ends
+    end = first
+    while end < len(text) and text[end] in digits:
+        end += 1
+    if end == first:
+        return 0, text
+    # What no `long` can hold is its greatest or least value, of which an `int` has the lowest 32 bits.
+    number = int(text[first:end], base) if end - first < 4000 else 2**63
+    number = max(-(2**63), -number) if text[start] == "-" else min(number, 2**63 - 1)
+    return (number + 2**31) % 2**32 - 2**31, text[end:]

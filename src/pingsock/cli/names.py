@@ -2,7 +2,7 @@
 
 getnameinfo() blocks for as long as the resolver's timeouts last, which is when the network is in trouble and one pings.
 So each address is looked up once, in a thread; its first line waits a moment for the name, and while there is none the
-address stands in its place, as it does for an address without a name.
+address stands alone, as it does with ping(8) when a look-up failed.
 """
 
 from __future__ import annotations
@@ -36,12 +36,13 @@ class Names:
         self._asked: set[SocketAddress] = set()
 
     def show(self, address: SocketAddress) -> str:
-        """The address with its name, or twice if it has none that is known yet."""
+        """The address behind its name; behind itself if it has no name, alone if that cannot be told (yet)."""
         plain = numeric(address)
         if address not in self._asked and len(self._asked) < _MOST_ADDRESSES:
             self._asked.add(address)
             self._ask(address)
-        return f"{self._known.get(address, plain)} ({plain})"
+        name = self._known.get(address)
+        return f"{name} ({plain})" if name else plain
 
     def _ask(self, address: SocketAddress) -> None:
         ready, write_end = os.pipe()

@@ -1,11 +1,11 @@
-"""The options of `ping`: one table, from which the command line is read and the usage is written."""
+"""The options of `ping` as tables: which there are, and what each does to the settings.
+
+The parsers of values that few people give are in `pingsock.cli.ping_values`, the texts in `pingsock.cli.ping_usage`.
+"""
 
 from __future__ import annotations
 
-import _socket
-
 from pingsock.cli.arguments import OptionReader, Refused, WrongUsage, real_number, whole_number
-from pingsock.wire.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,42 +17,72 @@ _LONGEST_INTERVAL = _INT_MAX / 1000
 _LONGEST_LINGER = (2**32 - 1) / 1_000_000
 _SMALLEST_NORMAL = 2.0**-1022
 _INFINITY = float("inf")
+_AF_INET, _AF_INET6 = 2, 10
 
 
 class Settings:
-    """What the user asked for. Times are whole milliseconds, except the deadline."""
+    """What the user asked for. Times are whole milliseconds, except the deadline.
+
+    What is None or "" is left to the kernel.
+    """
 
     def __init__(self, family: int = 0) -> None:
         self.family = family
+        # What is sent, and when.
         self.count = 0
         self.interval = 1000
+        self.interval_given = False
         self.linger = 10_000
         self.deadline = 0
         """Seconds; 0 is none."""
+        self.preload = 1
+        self.adaptive = False
+        self.flood = False
         self.size = 56
+        self.pattern = b""
+        """What payloads are filled with; b"" counts."""
+        self.node_query = ""
+        """Node Information options (RFC 4620), separated by blanks."""
+        # From where, and how.
+        self.device: str | None = None
+        self.source4 = self.source6 = ""
+        self.strict_source = False
+        self.ident = -1
         self.hop_limit: int | None = None
-        self.device = ""
-        self.source = ""
-        """An address to send from; "" leaves it to the kernel."""
-        self.quiet = False
-        self.numeric = False
-        self.always_names = False
-        self.version = False
+        self.traffic_class = 0
+        self.flow_label: int | None = None
+        self.mark: int | None = None
+        self.mtu_discovery: int | None = None
+        self.send_buffer = 0
+        self.broadcast = self.connect = self.debug = self.dont_route = self.no_loop = False
+        self.record_route = False
+        self.timestamp_kind: int | None = None
+        """IPv4 timestamp option: 0 times, 1 times and addresses, 3 addresses given (RFC 791)."""
+        self.user_time = False
+        # What is shown.
+        self.quiet = self.verbose = self.audible = self.outstanding = self.dates = self.precise = False
+        self.numeric = self.always_names = self.version = False
+        self.notices: list[str] = []
+        """Lines for standard output that reading the options brought about."""
         self.warnings: list[str] = []
         self.operands: list[str] = []
 
+    @property
+    def has_ip_options(self) -> bool:
+        """Whether probes over IPv4 carry IP options, several operands being a source route."""
+        return self.record_route or self.timestamp_kind is not None or len(self.operands) > 1
 
-class Option(Value):
-    """One option: its letter, what it does to the settings, and its line of the usage."""
-
-    letter: str
-    help: str
-    apply: Callable[[Settings, str], None]
-    value: str = ""
-    """What its value is called in the usage; "" if it takes none."""
+    @property
+    def paced(self) -> bool:
+        """Whether probes leave at a fixed interval."""
+        return bool(self.interval) and not (self.flood or self.adaptive)
 
 
-def _family(wanted: int) -> Callable[[Settings, str], None]:
+if TYPE_CHECKING:
+    Apply = Callable[[Settings, str], None]
+
+
+def _family(wanted: int) -> Apply:
     def apply(settings: Settings, _text: str) -> None:
         if settings.family not in (0, wanted):
             raise Refused("only one -4 or -6 option may be specified")
@@ -61,14 +91,14 @@ def _family(wanted: int) -> Callable[[Settings, str], None]:
     return apply
 
 
-def _whole(field: str, lowest: int, highest: int) -> Callable[[Settings, str], None]:
+def _whole(field: str, lowest: int, highest: int) -> Apply:
     def apply(settings: Settings, text: str) -> None:
         setattr(settings, field, whole_number(text, lowest, highest))
 
     return apply
 
 
-def _milliseconds(field: str, complaint: str, longest: float) -> Callable[[Settings, str], None]:
+def _milliseconds(field: str, complaint: str, longest: float) -> Apply:
     def apply(settings: Settings, text: str) -> None:
         seconds, garbage, out_of_range = real_number(text)
         if not text:
@@ -87,70 +117,92 @@ def _milliseconds(field: str, complaint: str, longest: float) -> Callable[[Setti
     return apply
 
 
-def _flag(field: str) -> Callable[[Settings, str], None]:
-    def apply(settings: Settings, _text: str) -> None:
-        setattr(settings, field, True)
+_set_interval = _milliseconds("interval", "bad timing interval", _LONGEST_INTERVAL)
 
-    return apply
+
+def _interval(settings: Settings, text: str) -> None:
+    _set_interval(settings, text)
+    settings.interval_given = True
 
 
 def _no_names(settings: Settings, _text: str) -> None:
     settings.numeric, settings.always_names = True, False
 
 
-def _interface_or_source(settings: Settings, text: str) -> None:
-    if ":" in text:
-        address, _, scope = text.partition("%")
-        if not _is_address(_socket.AF_INET6, address):
-            raise Refused(f"invalid source address: {text}")
-        settings.source, settings.device = address, scope or settings.device
-    elif _is_address(_socket.AF_INET, text):
-        settings.source = text
-    else:
-        settings.device = text
+def _flood(settings: Settings, _text: str) -> None:
+    settings.flood = settings.numeric = True
 
 
-def _is_address(family: int, text: str) -> bool:
-    try:
-        _socket.inet_pton(family, text)
-    except (OSError, ValueError):
-        return False
-    return True
+def _record_route(settings: Settings, _text: str) -> None:
+    if settings.timestamp_kind is not None:
+        raise Refused("only one of -T or -R may be used")
+    settings.record_route = True
 
 
 def _usage_wanted(_settings: Settings, _text: str) -> None:
     raise WrongUsage("")
 
 
-OPTIONS = {
-    option.letter: option
-    for option in (
-        Option("4", "IPv4 only", _family(_socket.AF_INET)),
-        Option("6", "IPv6 only", _family(_socket.AF_INET6)),
-        Option("c", "stop after that many replies and errors", _whole("count", 1, _LONG_MAX), "count"),
-        Option("h", "show this and exit", _usage_wanted),
-        Option("H", "look up names even if the destination is an address", _flag("always_names")),
-        Option(
-            "i",
-            "seconds between probes, at least 0.002 for users (default 1)",
-            _milliseconds("interval", "bad timing interval", _LONGEST_INTERVAL),
-            "interval",
-        ),
-        Option("I", "send from this address, or by this device only", _interface_or_source, "interface"),
-        Option("n", "show addresses, do not look up their names", _no_names),
-        Option("q", "show the first line and the summary only", _flag("quiet")),
-        Option("s", "bytes of payload (default 56)", _whole("size", 0, _INT_MAX), "size"),
-        Option("t", "time to live, or hop limit, of the probes", _whole("hop_limit", 0, 255), "ttl"),
-        Option("V", "show the version and exit", _flag("version")),
-        Option("w", "stop after so many seconds, or with the first error", _whole("deadline", 0, _INT_MAX), "deadline"),
-        Option(
-            "W",
-            "seconds to wait for the first reply at the end, 0 for ever (default 10)",
-            _milliseconds("linger", "bad linger time", _LONGEST_LINGER),
-            "timeout",
-        ),
-    )
+def _seldom(parser: str) -> Apply:
+    def apply(settings: Settings, text: str) -> None:
+        from pingsock.cli import ping_values  # lazy: most command lines need none of these
+
+        getattr(ping_values, parser)(settings, text)
+
+    return apply
+
+
+SWITCHES = {
+    "3": "precise",
+    "a": "audible",
+    "A": "adaptive",
+    "b": "broadcast",
+    "B": "strict_source",
+    "C": "connect",
+    "d": "debug",
+    "D": "dates",
+    "H": "always_names",
+    "L": "no_loop",
+    "O": "outstanding",
+    "q": "quiet",
+    "r": "dont_route",
+    "U": "user_time",
+    "v": "verbose",
+    "V": "version",
 }
+"""Letter -> the setting it switches on."""
+
+ACTIONS: dict[str, Apply] = {
+    "4": _family(_AF_INET),
+    "6": _family(_AF_INET6),
+    "f": _flood,
+    "h": _usage_wanted,
+    "?": _usage_wanted,
+    "n": _no_names,
+    "R": _record_route,
+}
+"""Letter without a value -> what it does."""
+
+VALUES: dict[str, Apply] = {
+    "c": _whole("count", 1, _LONG_MAX),
+    "e": _whole("ident", 0, 0xFFFF),
+    "F": _seldom("flow_label"),
+    "i": _interval,
+    "I": _seldom("interface_or_source"),
+    "l": _seldom("preload"),
+    "m": _whole("mark", 0, 2**32 - 1),
+    "M": _seldom("mtu_discovery"),
+    "N": _seldom("node_query"),
+    "p": _seldom("pattern"),
+    "Q": _seldom("traffic_class"),
+    "s": _whole("size", 0, _INT_MAX),
+    "S": _whole("send_buffer", 1, _INT_MAX),
+    "t": _whole("hop_limit", 0, 255),
+    "T": _seldom("timestamp"),
+    "w": _whole("deadline", 0, _INT_MAX),
+    "W": _milliseconds("linger", "bad linger time", _LONGEST_LINGER),
+}
+"""Letter with a value -> what it does."""
 
 
 def read_options(arguments: list[str], settings: Settings) -> None:
@@ -158,19 +210,10 @@ def read_options(arguments: list[str], settings: Settings) -> None:
 
     :raises Refused: with the text and exit status of iputils.
     """
-    valued = [letter for letter, option in OPTIONS.items() if option.value]
-    flags = OPTIONS.keys() - valued
-    reader = OptionReader(arguments, flags, valued)
+    reader = OptionReader(arguments, SWITCHES.keys() | ACTIONS.keys(), VALUES.keys())
     for letter, text in reader:
-        OPTIONS[letter].apply(settings, text)
+        if letter in SWITCHES:
+            setattr(settings, SWITCHES[letter], True)
+        else:
+            (ACTIONS.get(letter) or VALUES[letter])(settings, text)
     settings.operands = reader.operands
-
-
-def usage(program: str) -> str:
-    """The usage, for standard error."""
-    lines = ["", "Usage", f"  {program} [options] <destination>", "", "Options:"]
-    lines.append(f"  {'<destination>':<18} name or address of a host")
-    for option in OPTIONS.values():
-        shown = f"-{option.letter} <{option.value}>" if option.value else f"-{option.letter}"
-        lines.append(f"  {shown:<18} {option.help}")
-    return "\n".join(lines) + "\n"

@@ -17,11 +17,25 @@ _BYTES_A_LINE = 32
 _FLOAT = Struct("=f")
 
 
-def header(*, ipv6: bool, host: str, address: str, size: int, source: str, device: str) -> str:
-    """The first line. `source` is "" if the user asked neither for an address nor for a device."""
+def header(
+    *,
+    ipv6: bool,
+    host: str,
+    address: str,
+    size: int,
+    source: str,
+    device: str,
+    options: int = 0,
+    flow_label: int = 0,
+) -> str:
+    """The first line. `source` is "" if the user asked neither for an address nor for a device.
+
+    `options` is the size of the IPv4 options.
+    """
+    flow = f", flow 0x{flow_label:05x}, " if flow_label else ""
     origin = f"from {source} {device}: " if source else ""
-    amount = f"{size} data bytes" if ipv6 else f"{size}({size + _IPV4_AND_ICMP_HEADERS}) bytes of data."
-    return f"PING {host} ({address}) {origin}{amount}\n"
+    amount = f"{size} data bytes" if ipv6 else f"{size}({size + _IPV4_AND_ICMP_HEADERS + options}) bytes of data."
+    return f"PING {host} ({address}) {flow}{origin}{amount}\n"
 
 
 def round_trip(microseconds: int) -> str:
@@ -42,24 +56,31 @@ def reply(
     sequence: int,
     hop_limit: int,
     microseconds: int | None,
+    ident: int = -1,
+    precise: bool = False,
     truncated: bool = False,
     duplicate: bool = False,
     other_source: bool = False,
-    wrong_data: str = "",
+    behind: str = "",
 ) -> str:
-    """One reply. `microseconds` is None if round trips are not shown, `hop_limit` -1 if it is not known."""
+    """One reply. `microseconds` is None if round trips are not shown, `ident` and `hop_limit` -1 if not known.
+
+    `behind` is what belongs to the line and stands behind it.
+    """
     line = f"{size} bytes from {source}: icmp_seq={sequence}"
+    if ident >= 0:
+        line += f" ident={ident}"
     if hop_limit >= 0:
         line += f" ttl={hop_limit}"
     if truncated:
         return line + " (truncated)\n"
     if microseconds is not None:
-        line += f" time={round_trip(microseconds)} ms"
+        line += f" time={_milliseconds(microseconds) if precise else round_trip(microseconds)} ms"
     if duplicate:
         line += " (DUP!)"
     if other_source:
         line += " (DIFFERENT ADDRESS!)"
-    return line + wrong_data + "\n"
+    return line + behind + "\n"
 
 
 def wrong_data(payload: bytes, sent: int, at: int) -> str:
@@ -79,6 +100,8 @@ def summary(tally: Tally, *, host: str, elapsed: int, timed: bool, unpaced: bool
     counts = f"{tally.transmitted} packets transmitted, {tally.received} received"
     if tally.duplicates:
         counts += f", +{tally.duplicates} duplicates"
+    if tally.corrupted:
+        counts += f", +{tally.corrupted} corrupted"
     if tally.errors:
         counts += f", +{tally.errors} errors"
     if tally.transmitted:
@@ -110,6 +133,19 @@ def status(tally: Tally, *, timed: bool) -> str:
         figures = (times.minimum, times.mean, times.smoothed, times.maximum)
         line += f", min/avg/ewma/max = {'/'.join(map(_milliseconds, figures))} ms"
     return line + "\n"
+
+
+_TIMED = {
+    "kernel": "between the kernel's stamps",
+    "receive": "up to the kernel's receive stamp",
+    "clock": "by this program's clock",
+}
+
+
+def timing(counts: dict[str, int]) -> str:
+    """How so many round trips were measured: the records' `timed` -> number."""
+    told = ", ".join(f"{number} {_TIMED.get(how, how)}" for how, number in counts.items())
+    return f"round trips: {told}"
 
 
 def _milliseconds(microseconds: int) -> str:

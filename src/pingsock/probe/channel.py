@@ -7,16 +7,18 @@ Some facts about ping sockets with their error queue on
   errno of that error. A program that takes this for a failed send counts every other probe as lost.
 * The same queue holds ICMP errors (origin 2 and 3), what this host itself refused (origin 1) and transmit time stamps
   (origin 4). poll() reports POLLERR until it is empty, so a reader that only receives never sleeps again.
-* Everything queued is charged to the receive buffer. When that is full, what arrives is dropped, and only the drop
-  counter of SO_MEMINFO tells.
+* Everything queued is charged to the receive buffer, a transmit stamp as much as a small reply. When that is full,
+  what arrives is dropped, and only the drop counter of SO_MEMINFO tells. Stamps and errors are not even counted, and
+  the errno of an error that was dropped still fails the next send or receive.
 * What one reply is charged depends on its size alone: 832 bytes up to about 100 bytes of payload, 1280 up to 600, 2304
   up to 1400, and so on for each further fragment.
 
 What this means here
 --------------------
 
-When a send fails, the error queue is read and the send repeated, as long as the queue explains the failure. What
-arrived is read queue first. The origin of an entry is looked at before its type.
+When a send fails, the error queue is read and the send repeated, as long as the queue explains the failure; and once
+more if it does not, since only a refusal of this host's own comes twice. What arrived is read queue first. The origin
+of an entry is looked at before its type.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     from pingsock.probe.flow import Flow
     from pingsock.probe.ledger import Ledger
     from pingsock.probe.records import Record, Stray
-    from pingsock.sockets.ancillary import ExtendedError
+    from pingsock.sockets.ancillary import Ancillary, ExtendedError
     from pingsock.sockets.choose import PingSocket
 
     Hear = Callable[[Record | Stray], None]
@@ -96,6 +98,8 @@ class Channel:
         self._largest_reply = _ICMP_HEADER + largest + _LARGER_REPLY
         self._explained = False
         self._exceeded_mtu = 0
+        self.beside: Ancillary | None = None
+        """What came beside the reply that is being heard."""
         self.last_sent_at = 0
         """Monotonic nanoseconds just before the last send."""
         sock.setblocking(False)
@@ -108,17 +112,18 @@ class Channel:
 
     # Room
 
-    def reserve(self, replies: int, size: int) -> int:
+    def reserve(self, replies: int, size: int, stamps: int = 0) -> int:
         """Ask for a receive buffer for so many replies with `size` bytes of payload; returns for how many it is.
 
-        Larger replies are cut from now on.
+        There is room for so many unread transmit `stamps` beside them. Larger replies are cut from now on.
         """
         self._largest_reply = _ICMP_HEADER + size + _LARGER_REPLY
+        needed = replies * charge(size) + stamps * charge(0)
         held = self._buffer()
-        if held < replies * charge(size):
-            self.sock.setsockopt(linux.SOL_SOCKET, linux.SO_RCVBUF, min(replies * charge(size), 2**31 - 1))
+        if held < needed:
+            self.sock.setsockopt(linux.SOL_SOCKET, linux.SO_RCVBUF, min(needed, 2**31 - 1))
             held = self._buffer()
-        return max(1, held // charge(size))
+        return max(1, (held - stamps * charge(0)) // charge(size))
 
     def _buffer(self) -> int:
         held: int = self.sock.getsockopt(linux.SOL_SOCKET, linux.SO_RCVBUF)
@@ -140,13 +145,14 @@ class Channel:
     def send(self, flow: Flow, sequence: int, payload: bytes) -> int:
         """Send a probe. 0, or the errno with which this host refused it."""
         message = echo_request(self._family, 0, sequence, payload)
+        failure = 0
         for _ in range(_SEND_ATTEMPTS):
-            failure = self._try_to_send(message, flow)
+            before, failure = failure, self._try_to_send(message, flow)
             if not failure:
                 return 0
             self._explained = False
             self._read_error_queue()
-            if not self._explained:
+            if not self._explained and failure == before:
                 break
         self._restart_keys()
         return failure
@@ -203,6 +209,7 @@ class Channel:
             beside = read_ancillary_untrusted(items)
         except BadPacket:
             return
+        self.beside = beside
         self._hear(self.ledger.reply_untrusted(message, source, beside.stamp, beside.hop_limit, now, calendar))
 
     def _read_error_queue(self) -> None:

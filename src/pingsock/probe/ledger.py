@@ -156,6 +156,11 @@ class Ledger:
         for column in (self.states, self.numbers, self.sent_at, self.left_at, self.deadlines, self.held_until):
             column.extend([0] * missing)
 
+    def is_answered(self, sequence: int, number: int) -> bool:
+        """Whether probe `number`, sent with this sequence number, has a reply."""
+        known = sequence < len(self.states) and self.numbers[sequence] == number
+        return known and self.states[sequence] == ANSWERED
+
     # Transmit stamps
 
     def _next_key_is(self, sequence: int) -> None:

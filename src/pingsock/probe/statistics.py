@@ -127,8 +127,12 @@ class Tally:
         """ICMP errors, and probes too large for this host to send."""
         self.failures = 0
         """Other probes this host refused to send."""
+        self.corrupted = 0
+        """Replies whose checksum is wrong, which only raw sockets deliver."""
         self.pipe = 0
         """The most probes that were under way when an answer came, the answered one included."""
+        self.acknowledged = 0
+        """The highest 16-bit sequence number of which something was heard."""
         self.round_trips = RoundTrips()
 
     @property
@@ -142,6 +146,12 @@ class Tally:
         return max(0, self.transmitted - self.received - self.errors)
 
     @property
+    def under_way(self) -> int:
+        """Probes sent after the latest one of which something was heard; lost ones before that are not waited for."""
+        behind = (self.transmitted - self.acknowledged) & 0xFFFF
+        return behind if behind < 0x8000 else self.in_flight
+
+    @property
     def loss_percent(self) -> float:
         """Unanswered probes of those sent; below 0 never, 0 if none was sent."""
         return (self.transmitted - self.received) * 100.0 / self.transmitted if self.transmitted else 0.0
@@ -151,6 +161,8 @@ class Tally:
         behind = (self.transmitted - sequence) & 0xFFFF
         if behind < 0x8000:
             self.pipe = max(self.pipe, behind + 1)
+            if behind < self.under_way:
+                self.acknowledged = sequence
 
 
 PERCENTILES = (50, 90, 95, 99)

@@ -26,13 +26,15 @@ from pingsock.wire.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pingsock.probe.target import SocketAddress
 
 _AI_IDN = 0x40
 _AI_CANONIDN = 0x80
 _FLAGS = (AI_CANONNAME | _AI_IDN | _AI_CANONIDN, AI_CANONNAME, 0)
 _NOT_KNOWN = "Name or service not known"
-_OTHER_FAMILY = "Address family for hostname not supported"
+OTHER_FAMILY = "Address family for hostname not supported"
 _PROBE_PORT = 1025
 
 
@@ -96,7 +98,7 @@ def resolve(name: str, family: int = 0) -> list[Destination]:
     found = _look_up(name)
     chosen = [destination for destination in found if family in (0, destination.family)]
     if not chosen:
-        raise UnknownHost(name, _OTHER_FAMILY)
+        raise UnknownHost(name, OTHER_FAMILY)
     return chosen
 
 
@@ -121,16 +123,16 @@ def _look_up(name: str) -> list[Destination]:
     raise UnknownHost(name, _NOT_KNOWN)
 
 
-def source_towards(destination: Destination, device: str = "") -> SocketAddress:
-    """The address this host would send from, by `device` if one is given.
+def source_towards(destination: Destination, prepare: Callable[[socket], object] | None = None) -> SocketAddress:
+    """The address this host would send from. `prepare` sets on a UDP socket what the route depends on.
 
-    :raises OSError: as connect(2) and SO_BINDTODEVICE say it, e.g. ENETUNREACH without a route, EACCES if it is
-        prohibited or a broadcast address, ENODEV for an unknown device.
+    :raises OSError: as connect(2) says it, e.g. ENETUNREACH without a route, EACCES if it is prohibited or a broadcast
+        address; and what `prepare` raises.
     """
     probe = socket(destination.family, SOCK_DGRAM)
     try:
-        if device:
-            probe.setsockopt(linux.SOL_SOCKET, linux.SO_BINDTODEVICE, os.fsencode(device))
+        if prepare is not None:
+            prepare(probe)
         host, _, *rest = destination.address
         probe.connect((host, _PROBE_PORT, *rest))
         source: SocketAddress = probe.getsockname()

@@ -22,7 +22,7 @@ from struct import Struct
 
 from pingsock.probe.channel import Channel
 from pingsock.probe.clock import MILLISECOND, SECOND, Stepwatch, read_clocks
-from pingsock.probe.flow import Flow
+from pingsock.probe.flow import Flow, fill_payload
 from pingsock.probe.ledger import Ledger
 from pingsock.probe.outcome import packet_went_on
 from pingsock.probe.records import Duplicate, EchoReply, IcmpReport, Record, SendFailure, Stray
@@ -44,10 +44,24 @@ _TIME = Struct(linux.TIMEVAL_NEW_LAYOUT)
 _ICMP_HEADER = 8
 _NOT_NOW = (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM)
 _LONGEST_WAIT = 3600 * SECOND
+_MOST_SLOWDOWN = 50_000
+"""Microseconds by which a full device queue may lengthen an adaptive interval each time."""
 
 
 class Interruption(Value):
     """The descriptor given as `waker` became readable; whoever gave it knows why."""
+
+
+class Sent(Value):
+    """A probe left."""
+
+    sequence: int
+
+
+class Unanswered(Value):
+    """The probe before the one that is due has no reply yet."""
+
+    sequence: int
 
 
 class PingPlan(Value):
@@ -62,6 +76,12 @@ class PingPlan(Value):
     """End after this time, or with the first ICMP error; 0 is no deadline."""
     linger: int = 10 * SECOND
     """How long to wait for the first reply when all probes have been sent; 0 is for ever."""
+    preload: int = 1
+    """Probes that may be sent ahead of their time."""
+    shortest_interval: int = -1
+    """If not negative, the interval follows the round trip and is at least this."""
+    tells_unanswered: bool = False
+    tells_sent: bool = False
 
 
 class Waiter:
@@ -83,7 +103,7 @@ class Waiter:
 
 
 if TYPE_CHECKING:
-    Happening = Record | Stray | Interruption
+    Happening = Record | Stray | Interruption | Sent | Unanswered
 
 
 class PingRun:
@@ -104,15 +124,22 @@ class PingRun:
     ) -> None:
         self.plan = plan
         self.tally = Tally()
-        size = plan.target.options.size
+        options = plan.target.options
+        size = options.size
         self.timed = size >= TIME_BYTES
         """Are round trips in the statistics? (iputils leaves them out when a payload has no room for the time.)"""
         self._is_ipv4 = plan.target.family == linux.AF_INET
         self._waiter = waiter or Waiter(sock, waker)
         self._clocks = clocks
-        self._flow = Flow(plan.target, bytes(index & 0xFF for index in range(size)))
-        self._schedule = Schedule(plan.count, plan.interval, plan.deadline, plan.linger)
-        self._heard: list[Record | Stray] = []
+        self._flow = Flow(plan.target, fill_payload(b"", options))
+        self.payload = self._flow.payload
+        """What a probe carries; at its start the sending time takes the place of TIME_BYTES."""
+        self.reply_options = b""
+        """The IP options of the reply that was yielded last."""
+        self._schedule = Schedule(plan.count, plan.interval, plan.deadline, plan.linger, plan.preload)
+        self._slowdown = 0
+        self._told_unanswered = 0
+        self._heard: list[tuple[Happening, bytes]] = []
         self._stopped = False
         stepwatch = Stepwatch()
         stepwatch.show(*clocks())
@@ -129,11 +156,17 @@ class PingRun:
         """Nanoseconds from the start to the last probe sent."""
         return self._last_sent - self._started
 
+    @property
+    def interval(self) -> int:
+        """Nanoseconds between probes, as it is now."""
+        return self._schedule.interval
+
     def records(self) -> Iterator[Happening]:
         """Ping, and yield what happens as it happens. Ends as the plan says, or after `stop`."""
         self._start()
         while not self._over():
-            if self._schedule.next_send(self.tally) <= self._now():
+            # What may be sent ahead of its time leaves before anything is read, or it would not be ahead.
+            while self._schedule.next_send(self.tally) <= self._now():
                 self._send()
                 yield from self._take()
                 if self._over():
@@ -161,14 +194,37 @@ class PingRun:
     # Sending
 
     def _send(self) -> None:
+        if self.plan.tells_unanswered:
+            self._tell_unanswered()
         sequence = (self.tally.transmitted + 1) & 0xFFFF
         failure = self._channel.send(self._flow, sequence, self._payload())
         if not failure:
             number = self.tally.transmitted + 1
             self._ledger.sent(sequence, self._flow, number, self._channel.last_sent_at)
             self._count_as_sent()
-        elif failure not in _NOT_NOW or not self._schedule.postpone(self._now(), failure == errno.EAGAIN):
+            if self.plan.tells_sent:
+                self._heard.append((Sent(sequence), b""))
+        elif failure not in _NOT_NOW or not self._postpone(failure):
             self._refused(sequence, failure)
+
+    def _tell_unanswered(self) -> None:
+        """Once for each probe, however often the next one is tried."""
+        number = self.tally.transmitted
+        if number > self._told_unanswered and not self._ledger.is_answered(number & 0xFFFF, number):
+            self._heard.append((Unanswered(number & 0xFFFF), b""))
+        self._told_unanswered = number
+
+    def _postpone(self, failure: int) -> bool:
+        if failure != errno.EAGAIN and self.plan.shortest_interval >= 0:
+            self._slowdown += min(self.tally.round_trips.smoothed, _MOST_SLOWDOWN)
+            self._adapt()
+        return self._schedule.postpone(self._now(), failure == errno.EAGAIN)
+
+    def _adapt(self) -> None:
+        """The interval becomes the smoothed round trip, in whole milliseconds as iputils counts them."""
+        smoothed = self.tally.round_trips.smoothed or self._schedule.interval // 1000
+        milliseconds = (smoothed + self._slowdown + 500) // 1000
+        self._schedule.adapt(max(milliseconds * MILLISECOND, self.plan.shortest_interval))
 
     def _payload(self) -> bytes:
         if not self.timed:
@@ -189,23 +245,25 @@ class PingRun:
             self.tally.failures += 1
         self._count_as_sent()
         known_mtu = mtu if failure == errno.EMSGSIZE else 0
-        self._heard.append(SendFailure(self.plan.target, self.tally.transmitted, sequence, 0, failure, known_mtu))
+        record = SendFailure(self.plan.target, self.tally.transmitted, sequence, 0, failure, known_mtu)
+        self._heard.append((record, b""))
 
     # Hearing
 
-    def _take(self) -> Iterator[Record | Stray]:
+    def _take(self) -> Iterator[Happening]:
         """What was heard, each counted when its turn comes: a run may end between two."""
         heard, self._heard = self._heard, []
-        for record in heard:
+        for record, self.reply_options in heard:
             self._count(record)
             yield record
             if self._over():
                 return
 
     def _hear(self, record: Record | Stray) -> None:
-        self._heard.append(record)
+        beside = self._channel.beside
+        self._heard.append((record, beside.return_options if beside is not None else b""))
 
-    def _count(self, record: Record | Stray) -> None:
+    def _count(self, record: Happening) -> None:
         if isinstance(record, Stray):
             self.tally.strays += 1
         elif isinstance(record, EchoReply):
@@ -224,3 +282,5 @@ class PingRun:
             self.tally.received += 1
         if self.timed and len(record.message) >= _ICMP_HEADER + TIME_BYTES:
             self.tally.round_trips.add(record.round_trip_ns // 1000)
+            if self.plan.shortest_interval >= 0:
+                self._adapt()

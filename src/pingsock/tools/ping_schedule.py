@@ -10,7 +10,8 @@ Some facts about iputils' rules
   one interval.
 * `-w S`: it ends after S seconds, whatever was heard, and at once with any ICMP error. With `-c N` it goes on sending
   until N replies have come. Probes this host refused to send end it neither way, as the refusal may pass.
-* Interval 0: the next probe leaves as soon as all were answered, or 10 ms after the last one.
+* Interval 0: the next probe leaves as soon as the latest was answered, or 10 ms after it.
+* `-l N` (preload): N probes may be sent ahead of their time.
 
 What this means here
 --------------------
@@ -38,12 +39,14 @@ _LONGEST_PAUSE = 500 * MILLISECOND
 class Schedule:
     """Sending times and the end of one ping.
 
-    `count` 0 is no limit, `deadline` 0 none; `linger` 0 waits for ever.
+    `count` 0 is no limit, `deadline` 0 none; `linger` 0 waits for ever. `preload` probes may be ahead of their time.
     """
 
-    def __init__(self, count: int, interval: int, deadline: int, linger: int) -> None:
+    def __init__(self, count: int, interval: int, deadline: int, linger: int, preload: int = 1) -> None:
         self._count = count
-        self._interval = interval
+        self.interval = interval
+        """May be changed by `adapt`."""
+        self._preload = preload
         self._deadline = deadline
         self._linger = linger
         self._due = 0
@@ -54,7 +57,7 @@ class Schedule:
 
     def start(self, now: int) -> None:
         """The first probe is due now, and the deadline counts from now."""
-        self._due = now
+        self._due = self._earliest_due(now)
         if self._deadline:
             self._ends = now + self._deadline
 
@@ -62,7 +65,7 @@ class Schedule:
         """When the next probe is due; NEVER if all have been sent."""
         if self._all_sent(tally):
             return NEVER
-        if not self._interval and tally.in_flight:
+        if not self.interval and tally.under_way >= self._preload:
             return max(self._due, self._last_sent + _PAUSE)
         return self._due
 
@@ -70,12 +73,18 @@ class Schedule:
         """A probe left, or was refused for good; `tally` counts it already."""
         self._last_sent = now
         self._postponed_for = 0
-        self._due = max(self._due + self._interval, now) if self._interval else now
-        if now - self._due > self._interval:
-            self._due = now
+        self._due = max(self._due + self.interval, self._earliest_due(now))
         if self._all_sent(tally) and not self._lingering:
             self._lingering = True
             self._ends = min(self._ends, self._last_wait_ends(now, tally))
+
+    def adapt(self, interval: int) -> None:
+        """From now on the interval is this, counted from the last probe."""
+        self._due += interval - self.interval
+        self.interval = interval
+
+    def _earliest_due(self, now: int) -> int:
+        return now - (self._preload - 1) * self.interval
 
     def postpone(self, now: int, buffer_full: bool) -> bool:
         """Sending was not possible now. False if it has not been for the linger time, and is to be given up.
@@ -85,7 +94,7 @@ class Schedule:
         if buffer_full:
             self._due = now + _PAUSE
             return True
-        pause = min(max(self._interval // 2, _PAUSE), _LONGEST_PAUSE)
+        pause = min(max(self.interval // 2, _PAUSE), _LONGEST_PAUSE)
         self._postponed_for += pause
         self._due = now + pause
         return not self._linger or self._postponed_for < self._linger
@@ -106,5 +115,5 @@ class Schedule:
 
     def _last_wait_ends(self, now: int, tally: Tally) -> int:
         if tally.received:
-            return now + max(2000 * tally.round_trips.maximum, self._interval, _SHORTEST_LAST_WAIT)
+            return now + max(2000 * tally.round_trips.maximum, self.interval, _SHORTEST_LAST_WAIT)
         return now + self._linger if self._linger else NEVER

@@ -1,0 +1,180 @@
+"""One run of `ping` towards one address: first line, probes, what is heard, summary, exit status."""
+
+from __future__ import annotations
+
+import os
+from _socket import AF_INET6, inet_aton
+
+from pingsock.cli import ping_texts
+from pingsock.cli.interrupts import Interrupts
+from pingsock.cli.ping_lines import Lines
+from pingsock.cli.ping_setup import USERS_INTERVAL, Setup
+from pingsock.probe.clock import MILLISECOND, SECOND
+from pingsock.probe.records import EchoReply
+from pingsock.probe.target import ProbeOptions, Target
+from pingsock.tools.ping import PingPlan, PingRun
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pingsock.cli.output import Output
+    from pingsock.cli.ping_options import Settings
+    from pingsock.probe.target import SocketAddress
+    from pingsock.sockets.choose import PingSocket
+    from pingsock.tools.destination import Destination
+
+    ShowAddress = Callable[[SocketAddress], str]
+
+_IP_OPTIONS_BYTES = 40
+
+
+class Session:
+    """One run. `hops` are the IPv4 hosts given before the destination."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        host: str,
+        destination: Destination,
+        sock: PingSocket,
+        output: Output,
+        hops: Sequence[str] = (),
+    ) -> None:
+        self._settings = settings
+        self._destination = destination
+        self._sock = sock
+        self._output = output
+        self._ipv6 = destination.family == AF_INET6
+        literal = ":" in host if self._ipv6 else is_ipv4_literal(host)
+        self._host = host if self._ipv6 or literal else destination.canonical_name
+        self._names = settings.always_names or not (settings.numeric or literal)
+        self._setup = Setup(settings, destination, sock, output, hops)
+        self._timed: dict[str, int] = {}
+
+    def run(self) -> int:
+        """Ping, print, and return the exit status.
+
+        :raises Refused: with iputils' text.
+        :raises Unreachable: likewise, but there may be another address.
+        """
+        self._setup.before_first_line()
+        interrupts = Interrupts()
+        try:
+            return self._run(interrupts)
+        finally:
+            interrupts.close()
+
+    def _run(self, interrupts: Interrupts) -> int:
+        show = self._shower(interrupts)
+        self._output.write(self._header(show))
+        self._setup.after_first_line()
+        run = PingRun(self._sock, self._plan(), interrupts.descriptor)
+        tell = self._teller(run, show)
+        for record in run.records():
+            tell(record)
+            if self._settings.verbose and isinstance(record, EchoReply):
+                self._timed[record.timed] = self._timed.get(record.timed, 0) + 1
+            self._obey(interrupts, run)
+        self._output.write(self._summary(run))
+        if self._settings.verbose and self._timed:
+            self._output.warn(ping_texts.timing(self._timed))
+        return self._status(run)
+
+    def _shower(self, interrupts: Interrupts) -> ShowAddress:
+        if not self._names:
+            return numeric_address
+        from pingsock.cli.names import Names  # lazy: not for numeric output
+
+        return Names(interrupts.descriptor).show
+
+    def _teller(self, run: PingRun, show: ShowAddress) -> Callable[[object], None]:
+        if self._settings.flood:
+            from pingsock.cli.ping_flood import Flood  # lazy: only with -f
+
+            return Flood(self._settings, self._output, run).tell
+        verbose = self._settings.verbose
+        return Lines(
+            self._settings,
+            self._destination,
+            self._output,
+            run,
+            show,
+            marks_duplicates=verbose or not self._setup.is_group,
+            # iputils does not know what the kernel chose.
+            shows_ident=verbose and (self._settings.ident >= 0 or self._sock.kind != "kernel"),
+        ).tell
+
+    def _header(self, show: ShowAddress) -> str:
+        settings = self._settings
+        shows_source = settings.device is not None or settings.strict_source
+        return ping_texts.header(
+            ipv6=self._ipv6,
+            host=self._host,
+            address=numeric_address(self._destination.address if self._ipv6 else self._setup.address),
+            size=settings.size,
+            source=(show if self._ipv6 else numeric_address)(self._setup.source) if shows_source else "",
+            device=settings.device or "",
+            options=_IP_OPTIONS_BYTES if settings.has_ip_options else 0,
+            flow_label=self._setup.flow_label,
+        )
+
+    def _plan(self) -> PingPlan:
+        settings, destination = self._settings, self._destination
+        others = destination.answered_by_others or self._setup.is_group
+        return PingPlan(
+            Target(
+                self._host,
+                destination.family,
+                self._setup.address,
+                others,
+                ProbeOptions(size=settings.size, payload=settings.pattern),
+            ),
+            settings.count,
+            settings.interval * MILLISECOND,
+            settings.deadline * SECOND,
+            settings.linger * MILLISECOND,
+            settings.preload,
+            (USERS_INTERVAL * MILLISECOND if os.getuid() else 0) if settings.adaptive else -1,
+            settings.outstanding,
+            settings.flood,
+        )
+
+    def _obey(self, interrupts: Interrupts, run: PingRun) -> None:
+        interrupts.clear()
+        if interrupts.status_wanted:
+            interrupts.status_wanted = False
+            self._output.warn_plainly(ping_texts.status(run.tally, timed=run.timed))
+        if interrupts.ended or self._output.unread:
+            run.stop()
+
+    def _summary(self, run: PingRun) -> str:
+        return ping_texts.summary(
+            run.tally,
+            host=self._host,
+            elapsed=run.elapsed,
+            timed=run.timed,
+            unpaced=not self._settings.paced or not run.interval,
+        )
+
+    def _status(self, run: PingRun) -> int:
+        received = run.tally.received
+        return int(not received or bool(self._settings.deadline and received < self._settings.count))
+
+
+def is_ipv4_literal(host: str) -> bool:
+    """Whether the C library takes this for an IPv4 address, "127.1" too."""
+    try:
+        inet_aton(host)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def numeric_address(address: SocketAddress) -> str:
+    """An address without a name, an IPv6 one with its scope."""
+    if len(address) == 4 and address[3]:
+        from pingsock.cli.names import numeric  # lazy: only for scoped addresses
+
+        return numeric(address)
+    return str(address[0])

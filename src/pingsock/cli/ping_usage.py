@@ -1,0 +1,62 @@
+"""The usage of `ping`, which few runs need."""
+
+from __future__ import annotations
+
+_COMMON = (
+    ("-3", "show round trips with three decimals always"),
+    ("-a", "ring the bell at each reply"),
+    ("-A", "adapt the interval to the round trip"),
+    ("-B", "keep the source address chosen at the start"),
+    ("-c <count>", "stop after that many replies and errors"),
+    ("-C", "connect the socket to the destination (IPv4)"),
+    ("-d", "switch SO_DEBUG on"),
+    ("-D", "show the time before each line"),
+    ("-e <identifier>", "send with this identifier; 0 takes a raw socket"),
+    ("-f", "flood: a dot for each probe, a backspace for each reply"),
+    ("-h", "show this and exit"),
+    ("-H", "look up names even if the destination is an address"),
+    ("-i <interval>", "seconds between probes, at least 0.002 for users (default 1)"),
+    ("-I <interface>", "send from this address, or by this device only"),
+    ("-l <preload>", "send that many probes without waiting, at most 3 for users"),
+    ("-L", "do not loop multicasts back"),
+    ("-m <mark>", "mark the packets"),
+    ("-M <pmtud opt>", "path MTU discovery: do, dont, want or probe"),
+    ("-n", "show addresses, do not look up their names"),
+    ("-O", "say which probes are not answered when the next is sent"),
+    ("-p <pattern>", "fill the payload with up to 16 bytes in hexadecimal"),
+    ("-q", "show the first line and the summary only"),
+    ("-Q <tclass>", "type of service, or traffic class"),
+    ("-r", "send to directly attached hosts only, past the routes"),
+    ("-s <size>", "bytes of payload (default 56)"),
+    ("-S <size>", "size of the socket's send buffer"),
+    ("-t <ttl>", "time to live, or hop limit, of the probes"),
+    ("-U", "show round trips as seen by this program, not by the kernel"),
+    ("-v", "say more"),
+    ("-V", "show the version and exit"),
+    ("-w <deadline>", "stop after so many seconds, or with the first error"),
+    ("-W <timeout>", "seconds to wait for the first reply at the end, 0 for ever (default 10)"),
+)
+_IPV4 = (
+    ("-4", "IPv4 only"),
+    ("-b", "allow broadcast addresses"),
+    ("-R", "record the route"),
+    ("-T <timestamp>", "record times: tsonly, tsandaddr, or tsprespec and up to 4 hosts"),
+)
+_IPV6 = (
+    ("-6", "IPv6 only"),
+    ("-F <flowlabel>", "flow label, 0 lets the kernel choose"),
+    ("-N <nodeinfo opt>", "ask for node information, try help"),
+)
+
+
+def usage(program: str) -> str:
+    """The usage, for standard error."""
+    lines = ["", "Usage", f"  {program} [options] <destination>", "", "Options:"]
+    lines.append(f"  {'<destination>':<18} name or address of a host; hops before it are an IPv4 source route")
+    lines += map(_line, _COMMON)
+    lines += ["", "IPv4 options:", *map(_line, _IPV4), "", "IPv6 options:", *map(_line, _IPV6)]
+    return "\n".join(lines) + "\n"
+
+
+def _line(option: tuple[str, str]) -> str:
+    return f"  {option[0]:<18} {option[1]}"
