@@ -15,7 +15,7 @@ import pytest
 
 from link.private_network import private_network
 from pingsock import lab
-from pingsock.probe.batch import BatchEngine
+from pingsock.probe.batch import BatchEngine, BatchProber
 from pingsock.probe.batch_channel import BatchChannel
 from pingsock.probe.batch_jobs import BatchRun
 from pingsock.probe.batch_replies import Replies
@@ -211,7 +211,7 @@ def test_several_probes_of_each_target() -> None:
 
 @pytest.mark.usefixtures("open_range")
 def test_replies_that_did_not_fit_are_told_as_overflow(monkeypatch: pytest.MonkeyPatch) -> None:
-    def tiny(self: BatchChannel, _replies: int, _size: int) -> int:
+    def tiny(self: BatchChannel, *_wanted: int) -> int:
         self.sock.setsockopt(1, 8, 4096)
         return 1000
 
@@ -364,3 +364,14 @@ def test_served_sockets_get_their_probes_one_by_one() -> None:
     told = told_by_batch(ipv4_blocks(LOOPBACK, 100), QUICK, kinds=("embedded",))
     assert [type(record) for record in told].count(Reply) == 100
     assert [type(record) for record in told].count(Summary) == 100
+
+
+@pytest.mark.usefixtures("open_range")
+def test_room_is_reckoned_for_the_size_of_the_replies() -> None:
+    block = TargetBlock(AF_INET, next(ipv4_blocks(LOOPBACK, 9)).columns, ProbeOptions(size=1400))
+    small = BatchProber(ipv4_blocks(LOOPBACK, 9), QUICK, in_flight=100_000)
+    large = BatchProber([block], QUICK, in_flight=100_000)
+    with small, large:
+        for prober in (small, large):
+            assert len([what for _, what in prober.happenings() if isinstance(what, Replies)]) == 1
+        assert large.engine.lanes[0].room * 2304 // 832 <= small.engine.lanes[0].room + 3

@@ -24,7 +24,7 @@ from pingsock.probe.batch_targets import TargetBlock, blocks_of
 from pingsock.probe.blocking import BlockingProber
 from pingsock.probe.clock import MILLISECOND
 from pingsock.probe.engine import NO_ROOM, Engine
-from pingsock.probe.flow import control_items, fill_payload, socket_settings
+from pingsock.probe.flow import control_items, socket_settings
 from pingsock.probe.outcome import ANSWERED
 from pingsock.sockets.mmsg import SendBatch, join_control, require_batch_calls
 from pingsock.wire.echo import echo_request
@@ -112,11 +112,11 @@ class BatchEngine(Engine):
 class Profile:
     """Buffers for probes that look alike."""
 
-    def __init__(self, block: TargetBlock, token: bytes, replies: ReplyBuffer) -> None:
+    def __init__(self, block: TargetBlock, payload: bytes, replies: ReplyBuffer) -> None:
         target = block.target(0)
-        family, options = block.family, block.options
+        family = block.family
         self.settings = socket_settings(target)
-        self.payload = fill_payload(token, options)
+        self.payload = payload
         self.replies = replies
         message = echo_request(family, 0, 0, self.payload)
         self._batch = SendBatch(family, CAPACITY, len(message), join_control(control_items(target)))
@@ -324,7 +324,9 @@ class BatchProber(BlockingProber):
         if profile is None:
             length = _ICMP_HEADER + block.options.size
             replies = self._reply_buffers.setdefault((block.family, length), ReplyBuffer(block.family, length))
-            profile = self._profiles[block.family, block.options] = Profile(block, self.token, replies)
+            profile = self._profiles[block.family, block.options] = Profile(
+                block, self._payload(block.options), replies
+            )
         return profile
 
     def _add_lane(self, settings: SocketSettings, sock: PingSocket) -> None:
