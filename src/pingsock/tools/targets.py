@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+from array import array
 from bisect import bisect_right
 from socket import AF_INET, AF_INET6
 
@@ -311,23 +312,31 @@ class _Gathered:
 
 
 class _Table:
-    """Pieces by position."""
+    """Pieces by position: 16 bytes of each IPv4 address or range, the others as they are."""
 
     def __init__(self) -> None:
-        self._pieces: list[Piece] = []
-        self._starts: list[int] = []
+        self._starts = array("Q")
+        self._firsts = array("Q")
+        self._others: dict[int, Piece] = {}
         self._count = 0
 
     def enter(self, piece: Piece) -> None:
         """Add a piece at the end."""
-        self._pieces.append(piece)
+        is_plain = isinstance(piece, Span) and piece.family == AF_INET
+        if not is_plain:
+            self._others[len(self._starts)] = piece
+        self._firsts.append(piece.first if isinstance(piece, Span) and is_plain else 0)
         self._starts.append(self._count)
         self._count += _count(piece)
 
     def run(self, position: int) -> Run:
         """What stands at a position of the given order."""
         at = bisect_right(self._starts, position) - 1
-        return self._pieces[at], position - self._starts[at], 1
+        offset = position - self._starts[at]
+        other = self._others.get(at)
+        if other is not None:
+            return other, offset, 1
+        return Span(AF_INET, self._firsts[at] + offset, 1), 0, 1
 
 
 __all__ = ["InvalidTarget", "Name", "TargetList", "Unresolved", "number_of", "read_exclusions"]
