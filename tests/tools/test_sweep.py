@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections import Counter
 from itertools import islice
+from pathlib import Path
 from socket import AF_INET, AF_INET6
 
 import pytest
@@ -327,3 +329,11 @@ def test_batch_calls_are_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(sweep_feed, "require_batch_calls", none)
     assert sweep_feed.has_batch_calls() is False
+
+
+def test_the_examples_of_the_documentation_run() -> None:
+    document = Path(__file__).parents[2] / "docs" / "sweep.md"
+    examples = re.findall(r"(?s)```python\n(.*?)```", document.read_text())
+    assert len(examples) == 2
+    for example in examples:
+        in_private_network(lambda: exec(example, {}), group_range=EVERYBODY)  # noqa: B023 - called at once
