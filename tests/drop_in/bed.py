@@ -34,6 +34,7 @@ fd78::2 gate6.test
 10.78.1.1 plain.test
 fd78:1::1 plain6.test
 10.78.3.1 far-behind.test
+10.78.1.10 elsewhere.test
 """
 FILES = {
     "hosts": HOSTS,

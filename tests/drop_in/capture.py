@@ -31,6 +31,7 @@ _RECENTLY = 120
 """Seconds; a time in a payload that is further off is none."""
 _SHOWN = 32
 _EXTENDED_ECHO = (42, 160)
+_NODE_INFORMATION = 139
 
 
 class Capture:
@@ -109,6 +110,10 @@ def _content(protocol: int, message: bytes, offset: int, more: bool, pseudo_head
         return ""
     wrong = "" if more or _sums_up(pseudo_header + message) else " WRONG CHECKSUM"
     data = message[_ICMP.size :]
+    if kind == _NODE_INFORMATION:
+        # RFC 4620: a nonce of 8 bytes, of which iputils makes all but the sequence number by chance.
+        data = data[:2] + bytes(6) + data[8:]
+        shows_ident = True  # it is the kind of question
     return (
         f"{name} code {code} ident {ident if shows_ident else 'I'} seq {_sequence(kind, sequence)}{wrong}"
         f" {len(data)} bytes{' and more' if more else ''} {_data(data)}"

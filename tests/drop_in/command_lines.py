@@ -51,6 +51,7 @@ ping -c 1 -W 1 plain.test
 ping -c 1 -W 1 plain6.test
 ping -c 1 -W 1 far-behind.test
 ping -n -c 1 -W 1 far-behind.test
+ping -c 1 -W 1 elsewhere.test
 ping -4 -c 1 server6.test
 ping -6 -c 1 server.test
 ping -c 1 nosuchname.invalid
@@ -171,7 +172,6 @@ ping -Q 0x1g 10.77.1.1
 ping -F x fd77:1::1
 ping -F 0x100000 fd77:1::1
 ping -F -1 fd77:1::1
-ping -F '' -c 1 fd77:1::1
 ping -p xyz 10.77.1.1
 ping -p 1g 10.77.1.1
 ping -p '' -c 1 10.77.1.1
@@ -469,27 +469,37 @@ ping -e 4660 -c 1 10.77.3.1
 ping -e 4660 -c 1 -W .3 10.78.1.14
 """
 
+# A label that was used is kept by the kernel for a while, and given to nobody else: each is used once.
 LABELS = """
 ping -F 0 -c 1 fd77:2::2
+ping -F '' -c 1 fd77:1::1
 ping -F 1 -c 1 fd77:2::2
 ping -F 74565 -c 1 fd77:2::2
-ping -F 0x12345 -c 1 fd77:2::2
+ping -F 0x12346 -c 1 fd77:2::2
 ping -F 0xfffff -c 1 fd77:2::2
-ping -F 0x12345 -q -c 1 server6.test
-ping -F 0x12345 -I fd77:1::2 -c 1 fd77:2::2
-ping -F 0x12345 -c 1 10.77.2.2
-ping -F 0x12345 -Q 0x20 -c 1 fd77:2::2
-ping -N name -c 1 -W .3 fd77:2::2
+ping -F 0x12347 -q -c 1 server6.test
+ping -F 0x12348 -I fd77:1::2 -c 1 fd77:2::2
+ping -F 0x12349 -c 1 10.77.2.2
+ping -F 0x1234A -Q 0x20 -c 1 fd77:2::2
+"""
+
+QUERIES = """
 ping -N help -c 1 fd77:2::2
 ping -N x -c 1 fd77:2::2
+ping -N name -c 1 -W .3 fd77:2::2
 ping -N name -c 1 -W .3 10.77.2.2
+ping -N ipv6 -c 1 -W .3 fd77:2::2
+ping -N ipv4-all -c 1 -W .3 fd77:2::2
+ping -N name -N subject-name=server.test -c 1 -W .3 fd77:2::2
+ping -N subject-ipv4=10.77.2.2 -N ipv4 -c 1 -W .3 fd77:2::2
+ping -N name -N ipv6 -c 1 -W .3 fd77:2::2
+ping -N subject-ipv6=x -c 1 -W .3 fd77:2::2
 """
 
 PACE = """
 ping -A -c 3 10.77.2.2
 ping -A -c 3 fd77:2::2
 ping -A -q -c 3 10.77.2.2
-ping -A -c 3 -i .2 10.78.1.1
 ping -A -c 2 -W .3 10.77.3.99
 ping -f -c 3 -i .2 10.77.2.2
 ping -f -c 3 -i .2 fd77:2::2
@@ -516,13 +526,13 @@ ping -i 0,5 -c 1 10.77.1.1
 ping -i x -c 2 10.77.1.1
 ping -i 1e-400 -c 2 10.77.1.1
 ping -l 1 -c 2 -i .2 10.77.2.2
-ping -l 2 -c 2 -i .2 10.77.2.2
-ping -l 3 -c 3 -i .2 10.77.2.2
-ping -l 3 -c 5 -i .2 10.77.2.2
-ping -l 3 -c 1 -i .2 10.77.2.2
+ping -l 2 -c 2 -i .2 10.78.1.23
+ping -l 3 -c 3 -i .2 10.78.1.23
+ping -l 3 -c 5 -i .2 10.78.1.23
+ping -l 3 -c 1 -i .2 10.78.1.23
 ping -l 3 -c 3 -i .2 -W .3 10.77.3.99
-ping -l 4 -c 4 -i .2 10.77.2.2
-ping -l 20 -c 20 -i .2 -q 10.77.2.2
+ping -l 4 -c 4 -i .2 10.78.1.23
+ping -l 20 -c 20 -i .2 -q 10.78.1.23
 ping -w 1 -c 2 -i 0.2 10.77.2.2
 ping -w 1 -i 0.4 10.77.2.2
 ping -w 1 10.77.3.1
@@ -670,7 +680,7 @@ ping -N name -c 1 -W .3 fd77:2::2
 ping -e 0 -c 1 10.77.2.2
 ping -m 5 -c 1 10.77.2.2
 ping -c 1 -W .5 10.77.1.1 10.77.2.2
-ping -F 0x12345 -c 1 fd77:2::2
+ping -F 0x54321 -c 1 fd77:2::2
 ping -I far -c 1 10.77.2.2
 ping -Q 8 -t 9 -c 1 10.77.2.2
 ping -f -c 5 10.77.1.1
@@ -703,7 +713,8 @@ BLOCKS = {
     "display": (DISPLAY, EVERYBODY),
     "sources": (SOURCES, EVERYBODY),
     "idents": (IDENTS, EVERYBODY),
-    "labels": (LABELS, EVERYBODY),
+    "labels": (LABELS, ("user",)),
+    "queries": (QUERIES, EVERYBODY),
     "pace": (PACE, EVERYBODY),
     "groups": (GROUPS, EVERYBODY),
     "options": (OPTIONS, EVERYBODY),

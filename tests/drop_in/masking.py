@@ -23,13 +23,19 @@ MEASURED = (
     (r"\.fd: \d+", ".fd: N"),
 )
 _IDENT = (r" ident=\d+", " ident=I")
+_PIPE = (r"(?:, )?pipe N$", "")
+_SHORT = 0.1
+"""Seconds; with an interval below, it is the machine's load that decides how many probes are in flight."""
+_LABEL = (r"flow 0x[0-9a-f]{5},", "flow F,")
 
 
 def report(observation: Observation, line: Line) -> str:
     """The run as one text, without what is measured."""
-    chosen = "-e" in line.arguments and "0" not in line.arguments
-    patterns = MEASURED if chosen else (*MEASURED, _IDENT)
-    packets = described(observation.packets, shows_ident=chosen, shows_label="-F" in line.arguments)
+    ident, label = _chosen("-e", line), _chosen("-F", line)
+    patterns = (*MEASURED, *([] if ident else [_IDENT]), *([] if label else [_LABEL]))
+    if _is_fast(line):
+        patterns = (*patterns, _PIPE)
+    packets = described(observation.packets, shows_ident=ident, shows_label=label)
     sections = {
         "exit status": f"{observation.status}\n",
         "standard output": _masked(observation.out, patterns),
@@ -37,6 +43,26 @@ def report(observation: Observation, line: Line) -> str:
         "on the wire": "".join(f"{packet}\n" for packet in packets),
     }
     return "".join(f"--- {title}\n{text}" for title, text in sections.items())
+
+
+def _chosen(option: str, line: Line) -> bool:
+    """Whether the user gave a number to this option, and not 0 by which somebody else chooses."""
+    words = line.arguments
+    return option in words and words[words.index(option) + 1] not in ("0", "")
+
+
+def _is_fast(line: Line) -> bool:
+    words = line.arguments
+    if "-i" not in words:
+        return "-f" in words or "-A" in words
+    return _seconds(words[words.index("-i") + 1]) < _SHORT
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
 
 
 def _masked(text: str, patterns: tuple[tuple[str, str], ...]) -> str:
