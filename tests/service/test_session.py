@@ -64,7 +64,27 @@ def client() -> Client:
     return client
 
 
-@pytest.mark.parametrize("operation", sorted(frames.OPERATIONS - {frames.OPEN}))
+NOT_OF_A_SOCKET = {frames.BORROW, frames.STATUS}
+
+
+@pytest.mark.parametrize("operation", sorted(NOT_OF_A_SOCKET))
+def test_a_session_is_a_socket_and_nothing_else(client: Client, operation: int) -> None:
+    assert client.ask(Request(operation)).errno == errno.EOPNOTSUPP
+
+
+def test_a_socket_closed_by_request_frees_its_ident_and_can_be_followed_by_another(client: Client) -> None:
+    client.stack.deliver_untrusted(arriving(0, 77), 2, 1)
+    assert client.ask(Request(frames.CLOSE)).errno == 0
+    assert (client.ready, client.ask(Request(frames.POLL)).errno) == (0, errno.EBADF)
+    assert not client.stack.idents.idents()
+    assert client.ask(OPEN_V4).errno == 0
+
+
+def test_an_answer_repeats_the_number_of_its_request(client: Client) -> None:
+    assert client.ask(Request(frames.POLL, number=4294967295)).number == 4294967295
+
+
+@pytest.mark.parametrize("operation", sorted(frames.OPERATIONS - {frames.OPEN} - NOT_OF_A_SOCKET))
 def test_nothing_works_before_a_socket_is_open(operation: int) -> None:
     assert (
         Client().ask(Request(operation, body=frames.count_to_bytes(1) * (operation == frames.RECEIVE))).errno

@@ -3,12 +3,16 @@
 Every frame is one datagram of a sequenced-packet connection, and one connection is one ping socket. A client sends a
 request and waits for its answer; requests are answered in order. All numbers are big-endian.
 
-    request   0: operation (1 byte)   1: three signed 32-bit arguments   13...: body
-    answer    0: operation | 0x80     1: errno or 0 (u32)   5: result (i32)   9: flags (1 byte)   10...: body
+    request   0: operation (1 byte)   1: number (u32)   5: three signed 32-bit arguments   17...: body
+    answer    0: operation | 0x80     1: number (u32)   5: errno or 0 (u32)   9: result (i32)   13: flags (1 byte)
+              14...: body
+
+An answer repeats the number of its request, so that a client which an exception tore away from an answer knows it for
+an old one.
 
     operation     arguments                        request's body    result        answer's body
     ------------  -------------------------------  ----------------  ------------  ---------------
-    OPEN          family, kind, protocol                             socket's number
+    OPEN          family, kind, protocol                             socket's number   (*)
     BIND                                           socket address
     CONNECT                                        socket address
     SEND          flags                            messages          messages sent
@@ -19,6 +23,14 @@ request and waits for its answer; requests are answered in order. All numbers ar
     GETSOCKOPT    level, option, size                                              value
     SHUTDOWN      how (0 to 2)
     POLL                                                             POLL* events
+    CLOSE
+    BORROW        family                                                               (*)
+    STATUS                                                                             JSON
+    GOODBYE       (an answer only)
+
+(*) Across processes the answer carries a descriptor (SCM_RIGHTS): OPEN's the client's end of the readiness channel,
+BORROW's a ping socket of the kernel, lent for as long as the connection stays open. GOODBYE answers nothing: the server
+ends the connection, its errno says why.
 
 Inside one process nothing is encoded: requests and answers are passed as they are, with their messages as values.
 
@@ -52,7 +64,9 @@ MAXIMUM_VALUE = 65536
 """Of a socket option, a socket address, or one control message, bytes."""
 
 OPEN, BIND, CONNECT, SEND, RECEIVE, GETSOCKNAME, GETPEERNAME, SETSOCKOPT, GETSOCKOPT, SHUTDOWN, POLL = range(1, 12)
-OPERATIONS = frozenset(range(OPEN, POLL + 1))
+CLOSE, BORROW, STATUS, GOODBYE = range(12, 16)
+OPERATIONS = frozenset(range(OPEN, GOODBYE))
+ANSWERS = OPERATIONS | {GOODBYE}
 ANSWER = 0x80
 
 NO_ROOM = 0x01
@@ -60,8 +74,8 @@ NO_ROOM = 0x01
 
 NO_ADDRESS = 0xFFFF
 
-_REQUEST = struct.Struct(">B3i")
-_ANSWER = struct.Struct(">BIiB")
+_REQUEST = struct.Struct(">BI3i")
+_ANSWER = struct.Struct(">BIIiB")
 MAXIMUM_MESSAGE = MAXIMUM_FRAME - _REQUEST.size
 """Bytes of the largest message that a frame can carry."""
 _MESSAGE = struct.Struct(">IIHH")
@@ -79,10 +93,11 @@ class Request(Value):
     body: bytes = b""
     messages: tuple[Message, ...] = ()
     """Of a SEND that has no body."""
+    number: int = 0
 
     def to_bytes(self) -> bytes:
         """The frame."""
-        head = _REQUEST.pack(self.operation, self.first, self.second, self.third)
+        head = _REQUEST.pack(self.operation, self.number, self.first, self.second, self.third)
         return head + self.body + messages_to_bytes(self.messages)
 
 
@@ -96,10 +111,11 @@ class Answer(Value):
     body: bytes = b""
     messages: tuple[Message, ...] = ()
     """Of an answer to RECEIVE that has no body."""
+    number: int = 0
 
     def to_bytes(self) -> bytes:
         """The frame."""
-        head = _ANSWER.pack(self.operation | ANSWER, self.errno, self.result, self.flags)
+        head = _ANSWER.pack(self.operation | ANSWER, self.number, self.errno, self.result, self.flags)
         return head + self.body + messages_to_bytes(self.messages)
 
 
@@ -136,10 +152,10 @@ def parse_request_untrusted(frame: bytes) -> Request:
     """
     if not _REQUEST.size <= len(frame) <= MAXIMUM_FRAME:
         raise BadPacket(f"request of {len(frame)} bytes; {_REQUEST.size} to {MAXIMUM_FRAME} are needed")
-    operation, first, second, third = _REQUEST.unpack_from(frame)
+    operation, number, first, second, third = _REQUEST.unpack_from(frame)
     if operation not in OPERATIONS:
         raise BadPacket(f"unknown operation {operation} in a request")
-    return Request(operation, first, second, third, frame[_REQUEST.size :])
+    return Request(operation, first, second, third, frame[_REQUEST.size :], (), number)
 
 
 def parse_answer_untrusted(frame: bytes) -> Answer:
@@ -149,10 +165,10 @@ def parse_answer_untrusted(frame: bytes) -> Answer:
     """
     if not _ANSWER.size <= len(frame) <= MAXIMUM_FRAME:
         raise BadPacket(f"answer of {len(frame)} bytes; {_ANSWER.size} to {MAXIMUM_FRAME} are needed")
-    operation, errno, result, flags = _ANSWER.unpack_from(frame)
-    if operation & ~ANSWER not in OPERATIONS or not operation & ANSWER:
+    operation, number, errno, result, flags = _ANSWER.unpack_from(frame)
+    if operation & ~ANSWER not in ANSWERS or not operation & ANSWER:
         raise BadPacket(f"unknown operation {operation} in an answer")
-    return Answer(operation & ~ANSWER, errno, result, flags, frame[_ANSWER.size :])
+    return Answer(operation & ~ANSWER, errno, result, flags, frame[_ANSWER.size :], (), number)
 
 
 def parse_messages_untrusted(body: bytes) -> list[Message]:

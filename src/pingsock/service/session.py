@@ -6,7 +6,7 @@ that asks for something impossible is answered with an errno, as a system call w
 
 from __future__ import annotations
 
-from errno import EAGAIN, EBADF, EINVAL, EISCONN
+from errno import EAGAIN, EBADF, EINVAL, EISCONN, EOPNOTSUPP
 
 from pingsock.service import frames
 from pingsock.service.frames import Answer, Message, Request
@@ -69,11 +69,12 @@ class Session:
                 messages = self._receive(request)
                 result = len(messages)
             else:
-                result, body = HANDLERS[request.operation](self, request)
+                result, body = HANDLERS.get(request.operation, Session._not_here)(self, request)
         except OSError as error:
             result, errno = -1, error.errno or EINVAL
         self._settle()
-        return Answer(request.operation, errno, result, self._no_room(request, errno), body, messages)
+        flags = self._no_room(request, errno)
+        return Answer(request.operation, errno, result, flags, body, messages, request.number)
 
     def close(self) -> None:
         """The client is gone."""
@@ -180,6 +181,15 @@ class Session:
     def _poll(self, _request: Request) -> Result:
         return self._socket.poll(), b""
 
+    def _close(self, _request: Request) -> Result:
+        self._socket.close()
+        self._endpoint = None
+        return 0, b""
+
+    def _not_here(self, _request: Request) -> Result:
+        """What a connection may ask, but not a socket."""
+        raise failure(EOPNOTSUPP)
+
 
 HANDLERS: dict[int, Callable[[Session, Request], Result]] = {
     frames.OPEN: Session._open,
@@ -192,4 +202,5 @@ HANDLERS: dict[int, Callable[[Session, Request], Result]] = {
     frames.GETSOCKOPT: Session._getsockopt,
     frames.SHUTDOWN: Session._shutdown,
     frames.POLL: Session._poll,
+    frames.CLOSE: Session._close,
 }
