@@ -47,7 +47,7 @@ def test_headers() -> None:
 
 
 def reply(**changes: object) -> str:
-    facts = {"size": 64, "source": "10.0.0.9", "sequence": 1, "hop_limit": 61, "microseconds": 268}
+    facts = {"size": 64, "source": "10.0.0.9", "said": " icmp_seq=1", "hop_limit": 61, "microseconds": 268}
     return ping_texts.reply(**facts | changes)  # type: ignore[arg-type]
 
 

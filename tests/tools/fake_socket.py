@@ -48,6 +48,8 @@ class FakeSocket:
 
     # What a PingRun uses
 
+    kind = "kernel"
+
     def fileno(self) -> int:
         return -1
 
@@ -79,6 +81,11 @@ class FakeSocket:
         raise BlockingIOError(errno.EAGAIN, "")
 
     # What a test does
+
+    def refuse(self, *numbers: int) -> None:
+        """The next probes fail so, one each. A channel sends again to see whether it fails again."""
+        for number in numbers:
+            self.failures.extend([number, number])
 
     def next_arrival(self) -> int:
         return min((when for when, _ in self._messages + self._errors), default=2**63)

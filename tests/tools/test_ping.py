@@ -107,7 +107,7 @@ def test_a_pending_error_does_not_cost_the_next_probe(sock: FakeSocket) -> None:
 
 
 def test_a_failed_send_without_an_error_in_the_queue_has_its_reason(sock: FakeSocket) -> None:
-    sock.failures.extend([errno.EPERM, errno.EACCES])
+    sock.refuse(errno.EPERM, errno.EACCES)
     run = run_on(sock, count=2)
 
     told = [(record.number, record.errno) for record in run.records() if isinstance(record, SendFailure)]
@@ -116,7 +116,7 @@ def test_a_failed_send_without_an_error_in_the_queue_has_its_reason(sock: FakeSo
 
 
 def test_a_probe_that_is_too_long_tells_the_mtu(sock: FakeSocket) -> None:
-    sock.failures.append(errno.EMSGSIZE)
+    sock.refuse(errno.EMSGSIZE)
     sock.refused_too_long(1400)
     (record,) = run_on(sock, count=1).records()
 
@@ -127,7 +127,7 @@ def test_a_probe_that_is_too_long_tells_the_mtu(sock: FakeSocket) -> None:
 @pytest.mark.parametrize("number", [errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM])
 def test_a_full_buffer_is_not_a_failure(sock: FakeSocket, number: int) -> None:
     answering(sock)
-    sock.failures.append(number)
+    sock.refuse(number)
     run = run_on(sock, count=1)
 
     assert [type(record) for record in run.records()] == [Reply]
@@ -135,7 +135,7 @@ def test_a_full_buffer_is_not_a_failure(sock: FakeSocket, number: int) -> None:
 
 
 def test_a_queue_that_stays_full_is_told_after_the_linger_time(sock: FakeSocket) -> None:
-    sock.failures.extend([errno.ENOBUFS] * 8)
+    sock.refuse(*[errno.ENOBUFS] * 8)
 
     (record,) = run_on(sock, count=1, linger=4 * SECOND).records()
     assert isinstance(record, SendFailure)
@@ -186,7 +186,7 @@ def test_a_deadline_ends_with_the_first_error(sock: FakeSocket) -> None:
 
 def test_a_deadline_does_not_end_with_a_failed_send(sock: FakeSocket) -> None:
     answering(sock)
-    sock.failures.append(errno.ENETUNREACH)
+    sock.refuse(errno.ENETUNREACH)
     run = run_on(sock, count=1, deadline=60 * SECOND)
 
     assert [type(record) for record in run.records()] == [SendFailure, Reply]
@@ -352,7 +352,7 @@ def test_after_a_failed_send_stamps_are_counted_anew(sock: FakeSocket) -> None:
         sock.transmitted(0)
         sock.reply(sequence, 9 * MILLISECOND)
 
-    sock.failures.append(errno.EPERM)
+    sock.refuse(errno.EPERM)
     sock.on_send = stamped
     _, record = run_on(sock, count=2).records()
 

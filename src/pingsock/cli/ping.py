@@ -39,9 +39,21 @@ def main(arguments: list[str], name: str = "ping") -> int:
         output.warn_plainly(usage(name))
         status = refusal.status
     except Refused as refusal:
-        output.warn(refusal.text)
+        _tell(refusal, output)
         status = refusal.status
     return output.close(status)
+
+
+def _tell(refusal: Refused, output: Output) -> None:
+    if refusal.text:
+        output.warn(refusal.text)
+        return
+    from pingsock.cli.ping_node_query import NodeQueryHelp, help_text  # lazy: only with a mistaken -N
+
+    if isinstance(refusal, NodeQueryHelp):
+        output.write(refusal.before + help_text() if refusal.asked else refusal.before)
+        if not refusal.asked:
+            output.warn_plainly(help_text())
 
 
 def _run(arguments: list[str], name: str, output: Output) -> int:

@@ -7,7 +7,7 @@ import os
 from pingsock.cli.output import STDOUT
 from pingsock.probe.outcome import packet_went_on
 from pingsock.probe.records import EchoReply, IcmpReport, SendFailure
-from pingsock.tools.ping import Sent, Unanswered
+from pingsock.tools.ping import Corrupted, Sent, Unanswered
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ class Flood:
             return "." if self._has_room() else ""
         if isinstance(record, EchoReply):
             return "\b \b\a" if self._settings.audible else "\b \b"
+        if isinstance(record, Corrupted):
+            return "\bC\a" if self._settings.audible else "\bC"
         if isinstance(record, SendFailure):
             return "E"
         if isinstance(record, IcmpReport):

@@ -7,7 +7,7 @@ import time
 from pingsock.cli import ping_texts
 from pingsock.probe.outcome import packet_went_on
 from pingsock.probe.records import Duplicate, EchoReply, IcmpReport, SendFailure
-from pingsock.tools.ping import TIME_BYTES, Unanswered
+from pingsock.tools.ping import TIME_BYTES, Corrupted, Unanswered
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ class Lines:
         """Print what is to be printed of a record."""
         if isinstance(record, EchoReply):
             self._write(self._reply(record))
+        elif isinstance(record, Corrupted):
+            self._write(self._reply(record.reply, corrupted=True))
         elif isinstance(record, IcmpReport):
             self._write(self._reported(record))
         elif isinstance(record, SendFailure):
@@ -69,23 +71,29 @@ class Lines:
         now = time.time_ns() // 1000
         return f"[{now // 1_000_000}.{now % 1_000_000:06}] "
 
-    def _reply(self, record: EchoReply) -> str:
+    def _reply(self, record: EchoReply, *, corrupted: bool = False) -> str:
         settings = self._settings
         if settings.quiet:
             return ""
+        size, said = self._said(record)
         return self._date() + ping_texts.reply(
-            size=len(record.message),
+            size=size,
             source=self._show(record.source),
-            sequence=record.sequence,
+            said=said,
             ident=int.from_bytes(record.message[_IDENT], "big") if self._shows_ident else -1,
             hop_limit=record.hop_limit,
             microseconds=record.round_trip_ns // 1000 if self._run.timed else None,
             precise=settings.precise,
             truncated=record.truncated,
-            duplicate=self._marks_duplicates and isinstance(record, Duplicate),
+            duplicate=self._marks_duplicates and isinstance(record, Duplicate) and not corrupted,
+            corrupted=corrupted,
             other_source=record.other_source,
             behind=self._behind(record),
         )
+
+    def _said(self, record: EchoReply) -> tuple[int, str]:
+        """The size of the message and what it says, apart from its payload."""
+        return len(record.message), f" icmp_seq={record.sequence}"
 
     def _behind(self, record: EchoReply) -> str:
         """What stands behind the line proper: altered payload, bell, IP options."""

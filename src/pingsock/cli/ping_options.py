@@ -11,6 +11,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pingsock.tools.node_query import NodeQuery
+
 _LONG_MAX = 2**63 - 1
 _INT_MAX = 2**31 - 1
 _LONGEST_INTERVAL = _INT_MAX / 1000
@@ -41,8 +43,8 @@ class Settings:
         self.size = 56
         self.pattern = b""
         """What payloads are filled with; b"" counts."""
-        self.node_query = ""
-        """Node Information options (RFC 4620), separated by blanks."""
+        self.node_query: NodeQuery | None = None
+        """What is asked of an IPv6 node instead of an echo."""
         # From where, and how.
         self.device: str | None = None
         self.source4 = self.source6 = ""

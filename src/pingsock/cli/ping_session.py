@@ -50,6 +50,7 @@ class Session:
         self._host = host if self._ipv6 or literal else destination.canonical_name
         self._names = settings.always_names or not (settings.numeric or literal)
         self._setup = Setup(settings, destination, sock, output, hops)
+        self._asks_node = self._ipv6 and settings.node_query is not None
         self._timed: dict[str, int] = {}
 
     def run(self) -> int:
@@ -93,8 +94,14 @@ class Session:
             from pingsock.cli.ping_flood import Flood  # lazy: only with -f
 
             return Flood(self._settings, self._output, run).tell
+        if self._asks_node:
+            from pingsock.cli.ping_node_lines import NodeLines  # lazy: only with -N
+
+            lines: type[Lines] = NodeLines
+        else:
+            lines = Lines
         verbose = self._settings.verbose
-        return Lines(
+        return lines(
             self._settings,
             self._destination,
             self._output,
@@ -128,7 +135,8 @@ class Session:
                 destination.family,
                 self._setup.address,
                 others,
-                ProbeOptions(size=settings.size, payload=settings.pattern),
+                # A query has no room for the time, so there are no round trips, as in iputils.
+                ProbeOptions(size=0 if self._asks_node else settings.size, payload=settings.pattern),
             ),
             settings.count,
             settings.interval * MILLISECOND,

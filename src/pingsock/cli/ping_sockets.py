@@ -14,7 +14,7 @@ from pingsock.wire import linux
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Self
+    from typing import Any, Self
 
     from pingsock.cli.output import Output
     from pingsock.cli.ping_options import Settings
@@ -52,6 +52,8 @@ class Sockets:
 
         :raises Refused: there is none.
         """
+        if self._settings.verbose and self._settings.ident == 0:
+            self._output.warn("WARNING: ident 0 => forcing raw socket")
         if self._settings.verbose and not self.family:
             wanted = [AF_INET, AF_INET6]
         else:
@@ -91,24 +93,47 @@ class Sockets:
     def _try_to_open(self, family: int) -> list[str]:
         """What is to be said if it is refused, else nothing."""
         try:
-            sock = open_quickly(family)
+            self._opened[family] = self._open_raw(family) if self._forces_raw else open_quickly(family)
         except NoPingSocket as refused:
-            return self._refusal(family, refused)
-        self._opened[family] = sock
+            last = refused.refusals[-1][1].errno if refused.refusals else errno.EPERM
+            return self._refusal(last or errno.EIO, family)
+        except OSError as error:
+            return self._refusal(error.errno or errno.EIO)
         return []
 
-    def _refusal(self, family: int, refused: NoPingSocket) -> list[str]:
-        last = refused.refusals[-1][1].errno if refused.refusals else errno.EPERM
-        if last not in _FORBIDDEN:
-            return ["socktype: SOCK_DGRAM", f"socket: {os.strerror(last or errno.EIO)}"]
-        from pingsock.sockets.diagnosis import diagnose  # lazy: reads much of /proc, and only on failure
+    @property
+    def _forces_raw(self) -> bool:
+        return self._settings.ident == 0 or self._settings.node_query is not None
 
-        return [
-            "socktype: SOCK_RAW",
-            f"socket: {os.strerror(errno.EPERM)}",
-            "=> missing cap_net_raw+p capability or setuid?",
-            *diagnose(family).short().splitlines(),
-        ]
+    def _open_raw(self, family: int) -> Any:
+        """No ping socket, but with as much of one as is needed here."""
+        from pingsock.sockets.first_settings import set_up
+        from pingsock.tools.raw_echo import RawEchoSocket  # lazy: for two options
+
+        ident = self._settings.ident if self._settings.ident >= 0 else int.from_bytes(os.urandom(2), "big")
+        query = self._settings.node_query
+        sock: Any
+        if query is not None and family == AF_INET6:
+            from pingsock.tools.node_query import NodeQuerySocket  # lazy: only with -N
+
+            sock = NodeQuerySocket(query)
+        else:
+            sock = RawEchoSocket(family, ident)
+        set_up(sock)
+        return sock
+
+    def _refusal(self, number: int, family: int = 0) -> list[str]:
+        """What iputils says to errno `number`, and for a `family` why there is no ping socket."""
+        if number not in _FORBIDDEN:
+            return [f"socktype: {'SOCK_RAW' if self._forces_raw else 'SOCK_DGRAM'}", f"socket: {os.strerror(number)}"]
+        told = ["socktype: SOCK_RAW", f"socket: {os.strerror(errno.EPERM)}"]
+        if os.geteuid():
+            told.append("=> missing cap_net_raw+p capability or setuid?")
+        if family:
+            from pingsock.sockets.diagnosis import diagnose  # lazy: reads much of /proc, and only on failure
+
+            told += diagnose(family).short().splitlines()
+        return told
 
     def describe(self) -> None:
         """With -v, say which sockets there are."""

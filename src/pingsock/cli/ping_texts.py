@@ -53,21 +53,23 @@ def reply(
     *,
     size: int,
     source: str,
-    sequence: int,
+    said: str,
     hop_limit: int,
     microseconds: int | None,
     ident: int = -1,
     precise: bool = False,
     truncated: bool = False,
     duplicate: bool = False,
+    corrupted: bool = False,
     other_source: bool = False,
     behind: str = "",
 ) -> str:
-    """One reply. `microseconds` is None if round trips are not shown, `ident` and `hop_limit` -1 if not known.
+    """One reply that `said` something: " icmp_seq=1".
 
-    `behind` is what belongs to the line and stands behind it.
+    `microseconds` is None if round trips are not shown, `ident` and `hop_limit` are -1 if they are not known, `behind`
+    is what belongs to the line and stands behind it.
     """
-    line = f"{size} bytes from {source}: icmp_seq={sequence}"
+    line = f"{size} bytes from {source}:{said}"
     if ident >= 0:
         line += f" ident={ident}"
     if hop_limit >= 0:
@@ -78,6 +80,8 @@ def reply(
         line += f" time={_milliseconds(microseconds) if precise else round_trip(microseconds)} ms"
     if duplicate:
         line += " (DUP!)"
+    if corrupted:
+        line += " (BAD CHECKSUM!)"
     if other_source:
         line += " (DIFFERENT ADDRESS!)"
     return line + behind + "\n"

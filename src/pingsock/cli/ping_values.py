@@ -112,5 +112,7 @@ def pattern(settings: Settings, text: str) -> None:
 
 
 def node_query(settings: Settings, text: str) -> None:
-    """-N: what is asked of an IPv6 node."""
-    settings.node_query += f" {text}"
+    """-N: what is asked of an IPv6 node, a part of the question at a time."""
+    from pingsock.cli.ping_node_query import add  # lazy: one option, seldom given
+
+    settings.node_query = add(text, settings.node_query)

@@ -45,6 +45,7 @@ from pingsock.probe.records import (
     OTHER_TOKEN,
     TO_KERNEL_STAMP,
     UNKNOWN_SEQUENCE,
+    Duplicate,
     IcmpError,
     Stray,
 )
@@ -246,6 +247,12 @@ class Ledger:
             self._altered_at(message[_ICMP_HEADER:], flow.payload),
             outcome.REVISED[state],
         )
+
+    def take_back(self, reply: EchoReply) -> None:
+        """A reply turned out not to be genuine: unless there was one before, its probe waits again."""
+        if not isinstance(reply, Duplicate):
+            self.states[reply.sequence] = WAITING
+            self.waiting += 1
 
     def _become(self, sequence: int, state: int) -> None:
         if self.states[sequence] == WAITING:

@@ -29,6 +29,7 @@ from pingsock.probe.records import Duplicate, EchoReply, IcmpReport, Record, Sen
 from pingsock.probe.statistics import Tally
 from pingsock.tools.ping_schedule import Schedule
 from pingsock.wire import linux
+from pingsock.wire.checksum import checksum_holds
 from pingsock.wire.value import Value
 
 TYPE_CHECKING = False
@@ -62,6 +63,12 @@ class Unanswered(Value):
     """The probe before the one that is due has no reply yet."""
 
     sequence: int
+
+
+class Corrupted(Value):
+    """An echo reply whose checksum is wrong; its probe still waits."""
+
+    reply: EchoReply
 
 
 class PingPlan(Value):
@@ -103,7 +110,7 @@ class Waiter:
 
 
 if TYPE_CHECKING:
-    Happening = Record | Stray | Interruption | Sent | Unanswered
+    Happening = Record | Stray | Interruption | Sent | Unanswered | Corrupted
 
 
 class PingRun:
@@ -129,6 +136,8 @@ class PingRun:
         self.timed = size >= TIME_BYTES
         """Are round trips in the statistics? (iputils leaves them out when a payload has no room for the time.)"""
         self._is_ipv4 = plan.target.family == linux.AF_INET
+        # The kernel looks at the checksum only after raw IPv4 sockets have had their copy.
+        self._checks_sums = self._is_ipv4 and sock.kind == "raw"
         self._waiter = waiter or Waiter(sock, waker)
         self._clocks = clocks
         self._flow = Flow(plan.target, fill_payload(b"", options))
@@ -260,12 +269,18 @@ class PingRun:
                 return
 
     def _hear(self, record: Record | Stray) -> None:
+        if self._checks_sums and isinstance(record, EchoReply) and not checksum_holds(record.message):
+            self._ledger.take_back(record)
+            self._heard.append((Corrupted(record), b""))
+            return
         beside = self._channel.beside
         self._heard.append((record, beside.return_options if beside is not None else b""))
 
     def _count(self, record: Happening) -> None:
         if isinstance(record, Stray):
             self.tally.strays += 1
+        elif isinstance(record, Corrupted):
+            self.tally.corrupted += 1
         elif isinstance(record, EchoReply):
             self._count_reply(record)
         elif isinstance(record, IcmpReport) and not packet_went_on(record.type, is_ipv4=self._is_ipv4):
