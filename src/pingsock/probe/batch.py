@@ -26,6 +26,7 @@ from pingsock.probe.clock import MILLISECOND
 from pingsock.probe.engine import NO_ROOM, Engine
 from pingsock.probe.flow import control_items, socket_settings
 from pingsock.probe.outcome import ANSWERED
+from pingsock.probe.schedule import NEVER
 from pingsock.sockets.mmsg import SendBatch, join_control, require_batch_calls
 from pingsock.wire.echo import echo_request
 
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from pingsock.probe.target import ProbeOptions, Target
     from pingsock.sockets.choose import PingSocket
 
+MOST_UNDER_WAY = 32768
+"""Probes that wait for replies over all sockets, so that what a silent network costs at once stays small."""
 _PAUSE = 10 * MILLISECOND
 _WARM_UP = 2 * MILLISECOND
 _FULL_QUEUE_PAUSE = MILLISECOND
@@ -176,7 +179,7 @@ class BatchProber(BlockingProber):
     def _groups_wake(self) -> int:
         now = self._clock()
         if self._profile is None:
-            return now
+            return NEVER if self._is_full() else now
         lanes = self._groups_of.lanes_for(self._profile.settings)
         room = min((lane.takes_again_at(now) for lane in lanes), default=now)
         return max(room, self._paused_until, self._groups_of.allows_from())
@@ -227,11 +230,16 @@ class BatchProber(BlockingProber):
         count = min(room, self._allowed)
         return lane if count and self._send_group(lane, profile, block, count) else None
 
+    def _is_full(self) -> bool:
+        """Whether so much is under way that the next block has to wait for replies and timeouts."""
+        under_way = sum(lane.ledger.waiting for lane in self.engine.lanes)
+        return self.engine.active >= self._in_flight or under_way >= MOST_UNDER_WAY
+
     def _next_block(self) -> bool:
         """See that there is a block with targets left; False if there are no more targets, or none for now."""
         while self._block is None or self._first == len(self._block):
             self._block, self._profile, self._first = None, None, 0
-            if self.engine.active >= self._in_flight:
+            if self._is_full():
                 return False
             item = next(self._blocks, None)
             if item is None:
