@@ -22,6 +22,7 @@ the batch driver, which never makes an object of a target before it has its repl
 
 from __future__ import annotations
 
+from collections import deque
 from time import monotonic
 
 from pingsock.probe.batch_replies import Replies
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from typing import Self, Unpack
 
     from pingsock.probe.course import Course
+    from pingsock.probe.engine import Happening
     from pingsock.probe.records import Record, Stray
     from pingsock.probe.schedule import Plan
     from pingsock.probe.target import Target
@@ -65,6 +67,8 @@ RETRIES = 3
 """As fping's, of targets that are sent one probe."""
 MOST_JOBS = 64
 _LONGEST_STEP = SECOND
+_LONGEST_TELLING = 0.02
+"""Seconds after which the sockets are looked after again, however much there is to tell."""
 _WEIGHTS = (IcmpError, SendFailure, Timeout, Overflow, Unmeasured)
 """What is heard instead of a reply, what tells most first."""
 _WHILE_NAMES_ARE_OUT = 10 * MILLISECOND
@@ -171,6 +175,7 @@ class Sweep:
         self._began = monotonic()
         self._ended: float | None = None
         self._over: bool | None = None
+        self._untold: deque[Happening] = deque()
         self._feed = _feed(
             targets, plan or sweep_plan(), self.finished, kinds, every_address, integer("jobs", jobs, 1, MOST_JOBS)
         )
@@ -178,7 +183,9 @@ class Sweep:
     @property
     def is_over(self) -> bool:
         """Whether everything is told; as it was when the sweep was closed."""
-        return not self._feed.busy if self._over is None else self._over
+        if self._over is None:
+            return not self._feed.busy and not self._untold
+        return self._over
 
     @property
     def progress(self) -> Progress:
@@ -201,9 +208,16 @@ class Sweep:
                 self._counts["unresolved"] += 1
                 yield unresolved
             self._finish(position)
-        wait = min(longest, _WHILE_NAMES_ARE_OUT) if self._feed.is_waiting else longest
-        for course, record in self._feed.step(wait):
-            yield from self._tell(course, record)
+        if self._untold:
+            longest = 0
+        elif self._feed.is_waiting:
+            longest = min(longest, _WHILE_NAMES_ARE_OUT)
+        self._untold.extend(self._feed.step(longest))
+        until = monotonic() + _LONGEST_TELLING
+        while self._untold:
+            yield from self._tell(*self._untold.popleft())
+            if monotonic() > until:
+                break
         if self.is_over:
             self._ended = self._ended or monotonic()
 
