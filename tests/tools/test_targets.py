@@ -177,7 +177,7 @@ def test_what_is_no_address_is_a_name(name: str) -> None:
         ("10.0.0.0/255.255.255.0", "0 to 32 bits"),
         ("10.0.0.0/٣", "0 to 32 bits"),
         ("example.com/24", "ADDRESS/LENGTH"),
-        ("http://example.com", "ADDRESS/LENGTH"),
+        ("ftp://example.com", "ADDRESS/LENGTH"),
         ("fe80::%lo/64", "without a scope"),
         ("10.0.0.9-10.0.0.1", "not before its first"),
         ("10.0.0.9-1", "not before its first"),
