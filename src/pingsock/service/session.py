@@ -10,6 +10,7 @@ from errno import EAGAIN, EBADF, EINVAL, EISCONN, EOPNOTSUPP
 
 from pingsock.service import frames
 from pingsock.service.frames import Answer, Message, Request
+from pingsock.stack.account import UNLIMITED
 from pingsock.stack.failure import failure
 from pingsock.wire.linux import AF_INET, MSG_DONTWAIT, MSG_ERRQUEUE
 
@@ -17,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pingsock.stack.account import Account
     from pingsock.stack.endpoint import Endpoint
     from pingsock.stack.policy import Credentials
     from pingsock.stack.stack import Stack
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 
 POLLIN, POLLERR = 0x01, 0x08
 READABLE = POLLIN | POLLERR
+MOST_SENT = 64
+"""Messages of one SEND that are sent; its answer tells, so that the client sends the rest with another. In between the
+others have their turn."""
 ROOM_FOR_ONE_MORE = 128 * 1024
 """Body bytes from which a RECEIVE answer takes no further message: the largest still fits the frame."""
 
@@ -39,6 +44,7 @@ class Session:
         realtime_ns: Callable[[], int],
         signal: Callable[[], None],
         drain: Callable[[], None],
+        account: Account = UNLIMITED,
     ) -> None:
         """`signal` puts a byte into the client's readiness channel, `drain` takes out whatever is in it."""
         self._stack = stack
@@ -46,6 +52,7 @@ class Session:
         self._realtime_ns = realtime_ns
         self._signal = signal
         self._drain = drain
+        self._account = account
         self._endpoint: Endpoint | None = None
         self._signalled: bool | None = False
         """None: an exception may have come between the channel and this note of it."""
@@ -113,6 +120,7 @@ class Session:
         if self._endpoint is not None:
             raise failure(EISCONN)
         self._endpoint = self._stack.socket(request.first, request.second, request.third, self._credentials)
+        self._endpoint.account = self._account
         self._endpoint.watcher = self._settle
         return self._endpoint.number, b""
 
@@ -126,7 +134,7 @@ class Session:
 
     def _send(self, request: Request) -> Result:
         endpoint, sent = self._socket, 0
-        for message in request.messages or frames.parse_messages_untrusted(request.body):
+        for message in (request.messages or frames.parse_messages_untrusted(request.body))[:MOST_SENT]:
             try:
                 endpoint.sendmsg(message.data, message.address, message.items, request.first)
             except OSError:

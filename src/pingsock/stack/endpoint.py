@@ -10,6 +10,7 @@ from collections import deque
 from errno import EAGAIN, EINVAL, ENOTCONN, EOPNOTSUPP
 
 from pingsock.stack import naming, send, sockopt_get, sockopt_set
+from pingsock.stack.account import UNLIMITED
 from pingsock.stack.ancillary_receive import fit, packet_items, stamp_items, timestamping_item
 from pingsock.stack.failure import failure
 from pingsock.stack.pathmtu import MODES, mtu_for
@@ -21,6 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from pingsock.stack.account import Account
     from pingsock.stack.errorqueue import ErrorEntry
     from pingsock.stack.options import Options
     from pingsock.stack.packet import Packet
@@ -79,6 +81,8 @@ class Endpoint:
         self.queue: deque[tuple[Packet, int]] = deque()
         self.error_queue: deque[ErrorEntry] = deque()
         self.charged = 0
+        self.account: Account = UNLIMITED
+        """Of whoever the socket belongs to; set it while the queues are empty."""
         self.drops = 0
         self.stamp_number = 0
         self.closed = False
@@ -177,7 +181,7 @@ class Endpoint:
         packet, length = self.queue[0]
         if not flags & MSG_PEEK:
             self.queue.popleft()
-            self.charged -= charge_for(len(packet.data))
+            self._charge(-charge_for(len(packet.data)))
         data = packet.data[packet.offset : packet.offset + min(length, size)]
         items, lost = packet_items(self.options, packet)
         kept, cut = fit(stamp_items(self.options, packet.stamp, now) + items, control_size)
@@ -195,7 +199,7 @@ class Endpoint:
         if not self.error_queue:
             raise failure(EAGAIN)
         entry = self.error_queue.popleft()
-        self.charged -= entry.charge
+        self._charge(-entry.charge)
         self._advance_pending_error(entry)
         items, lost = self._error_items(entry, now)
         kept, cut = fit(items, control_size)
@@ -229,26 +233,30 @@ class Endpoint:
             length = min(length, self.options.filter.keeps(packet))
             if not length:
                 return
-        if self.charged >= self.options.receive_buffer:
+        if self.charged >= self.options.receive_buffer or self.account.is_full:
             self.drops += 1
             return
-        self.charged += charge_for(len(packet.data))
+        self._charge(charge_for(len(packet.data)))
         self.queue.append((packet, length))
         self.notify()
 
     def queue_error(self, entry: ErrorEntry, length: int) -> None:
         """Queue an error entry made from `length` bytes of packet; a full buffer loses it."""
         charge = charge_for(length)
-        if self.charged + charge < self.options.receive_buffer:
+        if self.charged + charge < self.options.receive_buffer and not self.account.is_full:
             entry.charge = charge
-            self.charged += charge
+            self._charge(charge)
             self.error_queue.append(entry)
         self.notify()
 
     def purge_errors(self) -> None:
         """Empty the error queue; a pending error stays."""
-        self.charged -= sum(entry.charge for entry in self.error_queue)
+        self._charge(-sum(entry.charge for entry in self.error_queue))
         self.error_queue.clear()
+
+    def _charge(self, size: int) -> None:
+        self.charged += size
+        self.account.queued += size
 
     def set_pending_error(self, errno: int) -> None:
         """The latest overwrites."""
@@ -305,3 +313,4 @@ class Endpoint:
         self.options.memberships.clear()
         self.queue.clear()
         self.error_queue.clear()
+        self._charge(-self.charged)
