@@ -69,22 +69,27 @@ class Observation:
 
 def run(bed: Bed, programs: Programs, which: str, line: Line) -> Observation:
     """Run a line with the program `which` ("iputils" or "ours"), in the thread of the bed's client."""
-    who = WHO[line.who]
-    words = ignoring(list(line.ignores), [line.program, *line.arguments])
-    bed.prepare(who.group_range)
-    process = subprocess.Popen(
-        as_user(words) if who.is_user else words,
-        env=programs.environment(which) | line.environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+    process = start(bed, programs, which, line)
     try:
         out, err, packets = _attend(process, list(line.signals), bed.capture)
     finally:
         process.kill()
         process.wait()
     return Observation(_text(out), _text(err), process.returncode, packets)
+
+
+def start(bed: Bed, programs: Programs, which: str, line: Line) -> subprocess.Popen[bytes]:
+    """Start it, likewise. The process is the ping itself."""
+    who = WHO[line.who]
+    words = ignoring(list(line.ignores), [line.program, *line.arguments])
+    bed.prepare(who.group_range)
+    return subprocess.Popen(
+        as_user(words) if who.is_user else words,
+        env=programs.environment(which) | line.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def _attend(
