@@ -1,7 +1,7 @@
 """What a service permits, and to whom: `Configuration`, read from TOML.
 
-Every key has a default, and all defaults together are what Linux does where nobody has changed anything: nobody may open
-a socket. `KEYS` is the whole language; docs/service.md explains it to people.
+Every key has a default, and all defaults together are what Linux does where nobody has changed anything: nobody may
+open a socket. `KEYS` is the whole language; docs/service.md explains it to people.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ def _bad_syntax(error: tomllib.TOMLDecodeError, text: str, path: str) -> BadConf
 
 
 def _fields(tables: dict[str, Any]) -> dict[str, Any]:
-    fields = {}
+    fields: dict[str, Any] = {}
     for table, content in tables.items():
         known = KEYS.get(table)
         if known is None:
@@ -217,13 +217,13 @@ def _has(table: Any, key: list[str]) -> bool:
 
 
 def _group_range(value: Any) -> GroupRange:
-    words = value.split() if isinstance(value, str) else []
+    requirement = f'must be two groups like "1000 1999" or, for nobody, "1 0", not {value!r}'
+    if not isinstance(value, str) or len(value.split()) != 2:
+        raise ValueError(requirement)
     try:
-        if len(words) != 2:
-            raise ValueError
         return GroupRange().written(value)
-    except (OSError, ValueError) as error:
-        raise ValueError(f'must be two groups like "1000 1999" or, for nobody, "1 0", not {value!r}') from error
+    except OSError as error:
+        raise ValueError(requirement) from error
 
 
 def _users(value: Any) -> frozenset[int]:
