@@ -9,7 +9,7 @@ from pingsock.cli.arguments import Refused, WrongUsage
 from pingsock.cli.interrupts import obey_as_c_programs_do
 from pingsock.cli.output import Output
 from pingsock.cli.ping_options import Settings, read_options
-from pingsock.cli.ping_session import Session, is_ipv4_literal
+from pingsock.cli.ping_session import Session
 from pingsock.cli.ping_setup import Unreachable
 from pingsock.cli.ping_sockets import Sockets
 from pingsock.tools.destination import OTHER_FAMILY, Destination, UnknownHost, resolve
@@ -51,6 +51,8 @@ def _tell(refusal: Refused, output: Output) -> None:
     from pingsock.cli.ping_node_query import NodeQueryHelp, help_text  # lazy: only with a mistaken -N
 
     if isinstance(refusal, NodeQueryHelp):
+        if refusal.warning:
+            output.warn(refusal.warning)
         output.write(refusal.before + help_text() if refusal.asked else refusal.before)
         if not refusal.asked:
             output.warn_plainly(help_text())
@@ -107,7 +109,7 @@ def _ping_first_reachable(settings: Settings, sockets: Sockets, output: Output) 
 
 def _resolved(host: str, family: int = 0) -> list[Destination]:
     try:
-        return resolve(host, family)
+        return resolve(host, family, strictly=bool(family))
     except UnknownHost as unknown:
         raise Refused(str(unknown)) from unknown
 
@@ -166,5 +168,5 @@ def _hops(settings: Settings, family: int) -> list[str]:
 
 
 def _hop(name: str) -> str:
-    address: str = _resolved(name, 0 if is_ipv4_literal(name) else AF_INET)[0].address[0]
+    address: str = _resolved(name, AF_INET)[0].address[0]
     return address

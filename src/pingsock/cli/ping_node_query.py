@@ -19,9 +19,9 @@ _QUESTIONS = {
     "ipv6": (node_query.ADDRESSES_6, 0),
     "ipv6-all": (node_query.ADDRESSES_6, 2),
     "ipv6-compatible": (node_query.ADDRESSES_6, 4),
+    "ipv6-global": (node_query.ADDRESSES_6, 32),
     "ipv6-linklocal": (node_query.ADDRESSES_6, 8),
     "ipv6-sitelocal": (node_query.ADDRESSES_6, 16),
-    "ipv6-global": (node_query.ADDRESSES_6, 32),
     "ipv4": (node_query.ADDRESSES_4, 0),
     "ipv4-all": (node_query.ADDRESSES_4, 2),
 }
@@ -42,11 +42,12 @@ _MOST_LABELS = 128
 class NodeQueryHelp(Refused):
     """The words -N knows are to be shown, on standard output if they were asked for."""
 
-    def __init__(self, *, asked: bool, before: str = "") -> None:
+    def __init__(self, *, asked: bool, before: str = "", warning: str = "") -> None:
         super().__init__("", 0 if asked else 2)
         self.asked = asked
         self.before = before
-        """A line for standard output that says what was wrong."""
+        """A line for standard output that says what was wrong, where iputils writes it there."""
+        self.warning = warning
 
 
 def help_text() -> str:
@@ -81,9 +82,9 @@ def add(text: str, query: NodeQuery | None) -> NodeQuery:
 def _subject(word: str, value: str) -> bytes:
     if word in _SUBJECT_FAMILIES:
         try:
-            return resolve(value, _SUBJECT_FAMILIES[word])[0].packed
+            return resolve(value, _SUBJECT_FAMILIES[word], strictly=True)[0].packed
         except UnknownHost as unknown:
-            raise Refused(str(unknown)) from unknown
+            raise NodeQueryHelp(asked=False, warning=str(unknown)) from unknown
     labels = [label.encode() for label in value.partition("%")[0].lower().rstrip(".").split(".")]
     if not all(0 < len(label) <= _LONGEST_LABEL for label in labels):
         raise Refused(f"inappropriate subject name: {value}", 1)

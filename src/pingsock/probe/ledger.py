@@ -77,7 +77,8 @@ class Ledger:
     """What one socket sent, and what was heard of it.
 
     `token` begins the payload of every genuine reply; b"" if the probes carry none. The payload is compared with what
-    was sent from byte `compared_from` on. With `any_source` replies count whoever sent them, with a mark.
+    was sent from byte `compared_from` on. With `any_source` replies count whoever sent them, with a mark, and whatever
+    their code, as for iputils.
     """
 
     def __init__(
@@ -199,7 +200,7 @@ class Ledger:
             kind, code, _, sequence = parse_echo_untrusted(message)
         except BadPacket:
             return 0, NO_ECHO_REPLY
-        if kind != _REPLY[self._is_ipv4] or code:
+        if kind != _REPLY[self._is_ipv4] or (code and not self._any_source):
             return sequence, NO_ECHO_REPLY
         flow = self._flow(sequence)
         if flow is None:

@@ -11,8 +11,8 @@ Some facts about names
 What this means here
 --------------------
 
-Names are passed as the bytes the user gave, for every family at once, with glibc's flags; a C library that does not
-know these is asked again without. Whatever goes wrong is an `UnknownHost`.
+Names are passed as the bytes the user gave, as a rule for every family at once, with glibc's flags; a C library that
+does not know these is asked again without. Whatever goes wrong is an `UnknownHost`.
 """
 
 from __future__ import annotations
@@ -88,26 +88,27 @@ class Destination(Value):
         return self.is_group or (self.family == AF_INET6 and not any(self.packed[8:]))
 
 
-def resolve(name: str, family: int = 0) -> list[Destination]:
+def resolve(name: str, family: int = 0, *, strictly: bool = False) -> list[Destination]:
     """The addresses of `name`, a name or a literal, in the resolver's order; of `family` only, unless that is 0.
 
-    Blocks as long as the C library's resolver does.
+    `strictly` does not ask for others at all, which may end with another reason. Blocks as long as the C library's
+    resolver does.
 
     :raises UnknownHost: there is none.
     """
-    found = _look_up(name)
+    found = _look_up(name, family if strictly else 0)
     chosen = [destination for destination in found if family in (0, destination.family)]
     if not chosen:
         raise UnknownHost(name, OTHER_FAMILY)
     return chosen
 
 
-def _look_up(name: str) -> list[Destination]:
+def _look_up(name: str, family: int) -> list[Destination]:
     if "\0" in name:
         raise UnknownHost(name, _NOT_KNOWN)
     for flags in _FLAGS:
         try:
-            answers = getaddrinfo(os.fsencode(name), None, 0, SOCK_DGRAM, linux.IPPROTO_UDP, flags)
+            answers = getaddrinfo(os.fsencode(name), None, family, SOCK_DGRAM, linux.IPPROTO_UDP, flags)
         except gaierror as error:
             if error.errno != EAI_BADFLAGS:
                 raise UnknownHost(name, error.strerror or _NOT_KNOWN) from error

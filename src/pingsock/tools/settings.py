@@ -125,9 +125,19 @@ def choose_flow_label(sock: PingSocket, destination: str, label: int) -> int:
     wanted = _FLOW_LABEL_REQUEST.pack(_FLOW_GET, _FLOW_EXCLUSIVE, _FLOW_CREATE, 0, 0)
     # The kernel writes its choice into the request.
     request = bytearray(inet_pton(AF_INET6, destination) + label.to_bytes(4, "big") + wanted)
-    sock.setsockopt(linux.SOL_IPV6, linux.IPV6_FLOWLABEL_MGR, request)
+    try:
+        sock.setsockopt(linux.SOL_IPV6, linux.IPV6_FLOWLABEL_MGR, request)
+    except OSError as error:
+        # A socket of our own layer has nobody to lease from, and sends any label.
+        if error.errno != errno.ENOPROTOOPT:
+            raise
+        request[_FLOW_LABEL_AT : _FLOW_LABEL_AT + 4] = (label or _random_flow_label()).to_bytes(4, "big")
     sock.setsockopt(linux.SOL_IPV6, linux.IPV6_FLOWINFO_SEND, 1)
     return int.from_bytes(request[_FLOW_LABEL_AT : _FLOW_LABEL_AT + 4], "big")
+
+
+def _random_flow_label() -> int:
+    return 1 + int.from_bytes(os.urandom(4), "big") % 0xFFFFF
 
 
 # IPv4 options (RFC 791, section 3.1)
