@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pingsock.sockets.choose import PingSocket
 
 BURST = 64
-"""Probes sent before what arrived is read: a quarter of what the default receive buffer holds."""
+"""Probes sent before what arrived is read; their transmit stamps fill a quarter of the default receive buffer."""
 IN_FLIGHT = 8192
 """Replies a socket's receive buffer is asked to hold; the system may grant fewer (net.core.rmem_max)."""
 OTHER_FAMILY = {linux.AF_INET: linux.AF_INET6, linux.AF_INET6: linux.AF_INET}
@@ -100,7 +100,7 @@ class Prober:
             return
         self._size = size
         for lane, channel in self.channels.items():
-            lane.room = channel.reserve(self._in_flight, size)
+            lane.room = channel.reserve(self._in_flight, size, BURST)
 
     def turn(self, readable: Iterable[Lane]) -> int:
         """Read what arrived by these lanes, decide, and send what is due; returns when to call again, `monotonic_ns`.
@@ -200,8 +200,12 @@ class Prober:
             self.engine.heard(lane, record)
 
         ledger = Ledger(settings[0], self._stepwatch, self.token)
-        channel = Channel(sock, ledger, self._stepwatch, hear, self._size, clocks=self._clocks)
-        room = channel.reserve(self._in_flight, self._size)
+        try:
+            channel = Channel(sock, ledger, self._stepwatch, hear, self._size, clocks=self._clocks)
+            room = channel.reserve(self._in_flight, self._size, BURST)
+        except BaseException:
+            sock.close()
+            raise
         lane = self.engine.add_lane(settings, ledger, room, self._clock() + _WARM_UP)
         self.channels[lane] = channel
         self._on_open(lane, channel)
