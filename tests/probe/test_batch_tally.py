@@ -21,10 +21,11 @@ class Column:
     """As much of a `Replies` as is counted."""
 
     def __init__(self, round_trips: list[int]) -> None:
-        self.round_trips = round_trips
+        self.interpolated = round_trips
+        self.longest = max(round_trips)
 
     def __len__(self) -> int:
-        return len(self.round_trips)
+        return len(self.interpolated)
 
 
 @given(st.lists(ROUND_TRIPS.filter(bool), max_size=5))

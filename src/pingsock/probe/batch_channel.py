@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from pingsock.probe.records import Record, Stray
     from pingsock.sockets.choose import PingSocket
 
-CAPACITY = 256
+CAPACITY = 512
 _ECHO_REPLY = {True: 0, False: 129}
 _CHECKSUM_AT, _SEQUENCE_AT = 2, 6
 _ADDRESS_COLUMNS = {True: ((4, "I"),), False: ((8, "Q"), (16, "Q"))}
@@ -220,10 +220,11 @@ class _Batch:
         shift = self._shift(first)
         sent = range(begin - shift, begin - shift + count * step, step) if step else [begin - shift] * count
         round_trips = list(map(sub, self._nanoseconds[first:last], sent))
-        if not self._are_in_time(first, last, round_trips, begin):
+        longest = max(round_trips)
+        if not self._are_in_time(first, last, longest, begin):
             return False
         ledger.answered_in_order(start, stop)
-        self._tell(first, last, (group,) * count, range(start, stop), times, round_trips)
+        self._tell(first, last, (group,) * count, range(start, stop), times, round_trips, longest)
         return True
 
     def _account(self, first: int, last: int) -> bool:
@@ -247,10 +248,11 @@ class _Batch:
         shift = self._shift(first)
         received = self._nanoseconds[first:last]
         round_trips = [shift + stamp - sent for stamp, sent in zip(received, times, strict=True)]
-        if not self._are_in_time(first, last, round_trips, min(times)):
+        longest = max(round_trips)
+        if not self._are_in_time(first, last, longest, min(times)):
             return False
         ledger.answered(sequences)
-        self._tell(first, last, groups, sequences, times, round_trips)
+        self._tell(first, last, groups, sequences, times, round_trips, longest)
         return True
 
     def _shift(self, number: int) -> int:
@@ -258,10 +260,10 @@ class _Batch:
         at = number * _WORD
         return int.from_bytes(self._seconds[at : at + _WORD], sys.byteorder) * SECOND - self._offset
 
-    def _are_in_time(self, first: int, last: int, round_trips: list[int], begin: int) -> bool:
+    def _are_in_time(self, first: int, last: int, longest: int, begin: int) -> bool:
         """Whether no probe, sent from `begin` on, was answered too late, and the stamps are to be believed."""
         return (
-            max(round_trips) <= self._ledger.timeout
+            longest <= self._ledger.timeout
             and self._shift(first) + self._nanoseconds[last - 1] <= self._now
             and self._channel.stepwatch.stepped_at <= begin
         )
@@ -274,14 +276,12 @@ class _Batch:
         sequences: Sequence[int],
         times: Sequence[int],
         round_trips: list[int],
+        longest: int,
     ) -> None:
-        # A packet may leave, and be answered by this very host, a little before its interpolated time.
-        if min(round_trips) < 0:
-            round_trips = [nanoseconds if nanoseconds > 0 else 0 for nanoseconds in round_trips]
         hop_limits, checksums = self._hop_limits[first:last], self._checksums[2 * first : 2 * last]
         template = self._channel.template[: self._buffer.length]
         self._channel.hear_replies(
-            Replies(groups, sequences, times, self._offset, round_trips, hop_limits, checksums, template)
+            Replies(groups, sequences, times, self._offset, round_trips, longest, hop_limits, checksums, template)
         )
 
     def _accept_one(self, number: int) -> None:

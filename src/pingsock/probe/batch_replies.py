@@ -16,10 +16,23 @@ if TYPE_CHECKING:
 class Replies:
     """Replies to the only probes of as many targets: in time, from the right address, with the right payload.
 
-    Iterating makes a Reply and a Summary of each. `round_trips` has their round trips, nanoseconds.
+    Iterating makes a Reply and a Summary of each.
+
+    A packet may leave, and be answered by this very host, a little before its interpolated time. `interpolated` has such
+    round trips below zero, which the records do not: there they are 0.
     """
 
-    __slots__ = ("_checksums", "_groups", "_hop_limits", "_offset", "_sequences", "_template", "_times", "round_trips")
+    __slots__ = (
+        "_checksums",
+        "_groups",
+        "_hop_limits",
+        "_offset",
+        "_sequences",
+        "_template",
+        "_times",
+        "interpolated",
+        "longest",
+    )
 
     def __init__(
         self,
@@ -27,12 +40,13 @@ class Replies:
         sequences: Sequence[int],
         times: Sequence[int],
         offset: int,
-        round_trips: list[int],
+        interpolated: list[int],
+        longest: int,
         hop_limits: bytes,
         checksums: bytes,
         template: bytes,
     ) -> None:
-        """All but `offset` and `template` are columns.
+        """All but `offset`, `longest` and `template` are columns.
 
         `times` tells when each probe was sent (monotonic; the realtime clock is `offset` ahead); hop limits and
         checksums are those of the replies; `template` is a reply without checksum and sequence number.
@@ -41,13 +55,16 @@ class Replies:
         self._sequences = sequences
         self._times = times
         self._offset = offset
-        self.round_trips = round_trips
+        self.interpolated = interpolated
+        """Round trips, nanoseconds."""
+        self.longest = longest
+        """The longest of them."""
         self._hop_limits = hop_limits
         self._checksums = checksums
         self._template = template
 
     def __len__(self) -> int:
-        return len(self.round_trips)
+        return len(self.interpolated)
 
     def target(self, number: int) -> Target:
         """Who sent one of them, counted from 0."""
@@ -82,7 +99,7 @@ class Replies:
             target.address,
             self.message(number),
             self._hop_limits[number],
-            self.round_trips[number],
+            max(self.interpolated[number], 0),
             INTERPOLATED,
         )
 

@@ -28,7 +28,8 @@ def _make_table() -> list[int]:
     for bucket in range(bucket_of(_TABLE_SIZE - 1) + 1):
         least, greatest = bounds_of(bucket)
         table += [bucket] * (greatest - least + 1)
-    return table
+    # Where a list looks for an index below zero: there the round trip was taken as zero.
+    return table + [bucket_of(0)] * _TABLE_SIZE
 
 
 class RunTally:
@@ -49,22 +50,23 @@ class RunTally:
     def enter_replies(self, replies: Replies) -> None:
         """Count ordinary replies."""
         self.replies += len(replies)
-        self._enter(replies.round_trips)
+        self._enter(replies.interpolated, replies.longest)
 
     def enter(self, record: Any) -> None:
         """Count any record."""
         self.records[type(record)] += 1
         self.replies += type(record) is Reply
         if isinstance(record, (Reply, Late)):
-            self._enter([record.round_trip_ns])
+            self._enter([record.round_trip_ns], record.round_trip_ns)
 
-    def _enter(self, round_trips: list[int]) -> None:
-        least, greatest = min(round_trips), max(round_trips)
+    def _enter(self, round_trips: list[int], longest: int) -> None:
+        shortest = min(round_trips)
+        least = max(shortest, 0)
         self._minimum = min(self._minimum, least) if self._entered else least
-        self._maximum = max(self._maximum, greatest)
+        self._maximum = max(self._maximum, longest)
         self._sum += sum(round_trips)
         self._entered += len(round_trips)
-        if greatest < _TABLE_SIZE and len(round_trips) > 1:
+        if -_TABLE_SIZE <= shortest and longest < _TABLE_SIZE and len(round_trips) > 1:
             self._counts[0].update(itemgetter(*round_trips)(self._table))
         else:
             self._count_by_length(round_trips)
@@ -77,12 +79,15 @@ class RunTally:
 
     def _count_by_length(self, round_trips: list[int]) -> None:
         for level in range(_LEVELS):
-            self._count(level, [nanoseconds for nanoseconds in round_trips if nanoseconds < _TABLE_SIZE])
+            self._count(level, [max(nanoseconds, 0) for nanoseconds in round_trips if nanoseconds < _TABLE_SIZE])
             round_trips = [nanoseconds >> _SHIFT for nanoseconds in round_trips if nanoseconds >= _TABLE_SIZE]
 
     @property
     def mean(self) -> int:
-        """Of all round trips, rounded down, nanoseconds; 0 without any."""
+        """Of all round trips, rounded down, nanoseconds; 0 without any.
+
+        Interpolated ones below zero count as such here: their errors cancel out.
+        """
         return self._sum // self._entered if self._entered else 0
 
     @property
