@@ -122,17 +122,15 @@ class AsyncioProber(Prober):
 
     def _work(self, readable: tuple[Lane, ...]) -> None:
         failure: Exception | None = None
-        wake = NEVER
         try:
-            wake = self.turn(readable)
+            # Before anything is delivered, since that may bring an earlier turn, or end it all.
+            self._wake_at(self.turn(readable))
         except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for this work and must be told
             failure = error
         self._deliver(self.engine.take())
         if failure is not None:
             self.close()
             self._fail(failure)
-        elif not (self._closed or self._paused):
-            self._wake_at(wake)
 
     def _wake_at(self, wake: int) -> None:
         if wake >= NEVER:
