@@ -74,7 +74,7 @@ def test_a_host_that_does_not_answer_and_why(kinds: list[str], host: str, kind: 
 def test_a_result_becomes_json() -> None:
     result = inside(lambda: pingsock.ping(ALIVE, count=2, **QUICK))
     told = json.loads(json.dumps(pingsock.jsonable(result)))
-    assert (told["type"], told["host"], told["received"]) == ("ping", ALIVE, 2)
+    assert (told["type"], told["host"], told["received"], told["reason"]) == ("ping", ALIVE, 2, None)
     assert [record["type"] for record in told["records"]] == ["reply", "reply"]
 
 

@@ -83,6 +83,8 @@ def jsonable(record: Record | Stray | Summary | Unresolved) -> dict[str, Any]:
             flat.update(translate(content))
     if isinstance(record, IcmpReport):
         flat.update(_icmp(record))
+    elif isinstance(record, PingResult):
+        flat["reason"] = record.reason or None
     return flat
 
 

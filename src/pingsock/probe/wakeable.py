@@ -8,6 +8,7 @@ from select import POLLIN
 from time import monotonic_ns
 
 from pingsock.probe.blocking import BlockingProber
+from pingsock.probe.clock import MILLISECOND
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
 
     from pingsock.probe.engine import Happening, Lane
     from pingsock.sockets.choose import PingSocket
+
+LONGEST_WAIT = 3_600_000
+"""Milliseconds of one wait."""
+_ALL_WAKES = 1 << 16
+"""Bytes a pipe holds."""
 
 
 class WakeableProber(BlockingProber):
@@ -65,11 +71,11 @@ class WakeableProber(BlockingProber):
                 pass
 
     def _readable(self, nanoseconds: int) -> list[Lane]:
-        milliseconds = min(max(-(-nanoseconds // 1_000_000), 0), 3_600_000)
+        milliseconds = min(max(-(-nanoseconds // MILLISECOND), 0), LONGEST_WAIT)
         ready = [descriptor for descriptor, _ in self._poll.poll(milliseconds)]
         if self._reader in ready:
             ready.remove(self._reader)
-            os.read(self._reader, 1 << 16)
+            os.read(self._reader, _ALL_WAKES)
         return [self._lanes[descriptor] for descriptor in ready]
 
     def close(self) -> None:
