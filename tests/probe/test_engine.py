@@ -333,3 +333,28 @@ def test_records_of_one_kind_of_silence_do_not_pass_for_another() -> None:
     assert not more
     assert (course.statistics.overflows, course.statistics.late) == (0, 1)
     assert isinstance(told[1][1], Summary)
+
+
+def test_a_socket_that_could_not_be_opened_for_a_while_is_asked_for_again() -> None:
+    engine = Engine()
+    course = Course(target_at(ADDRESS), Plan(count=0, timeout_ns=MILLISECOND), b"")
+    engine.add(course, 0)
+    assert engine.departure(0) is None
+    assert engine.wanted == course.settings
+
+    engine.refuse_lane(course.settings, errno.EMFILE, until=SECOND // 2)
+    assert engine.departure(0) is None
+    assert [type(record) for _, record in engine.take()] == [SendFailure]
+
+    assert engine.departure(SECOND) is None
+    assert engine.wanted == course.settings
+
+
+def test_a_flood_of_timeouts_leaves_turns_for_reading_and_sending() -> None:
+    driver = Driver(lambda _: SILENT, room=5000)
+    plan = Plan(timeout_ns=SECOND)
+    for number in range(4000):
+        driver.engine.add(Course(target_at(f"198.51.{number // 250}.{number % 250}"), plan, b""), driver.now)
+    driver.run()
+    assert driver.told["Timeout"] == 4000
+    assert driver.most_told < 3000

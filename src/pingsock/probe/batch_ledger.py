@@ -231,12 +231,12 @@ class BatchLedger(Ledger):
         """The first sequence number from `start` on of a probe in the group that waits; -1 if none does."""
         return self.probe_states.find(_WAITING, max(start, group.start), group.start + group.count)
 
-    def silent(self, now: int) -> list[int]:
-        """The waiting probes whose timeout has passed; they are SILENT now."""
+    def silent(self, now: int, most: int = SEQUENCES) -> list[int]:
+        """As `Ledger.silent`, but groups are whole."""
         # What was decided long ago is forgotten first: what falls silent now has its record still to come.
-        sent_singly = super().silent(now)
-        expired = []
-        while self._first_group_deadline() <= now:
+        sent_singly = super().silent(now, most)
+        expired: list[int] = []
+        while len(expired) < most and self._first_group_deadline() <= now:
             group = self._pending.popleft()
             sequence = self._waiting_in(group)
             while sequence >= 0:

@@ -18,8 +18,8 @@ class Replies:
 
     Iterating makes a Reply and a Summary of each.
 
-    A packet may leave, and be answered by this very host, a little before its interpolated time. `interpolated` has such
-    round trips below zero, which the records do not: there they are 0.
+    A packet may leave, and be answered by this very host, a little before its interpolated time. `interpolated` has
+    such round trips below zero, which the records do not: there they are 0.
     """
 
     __slots__ = (

@@ -66,7 +66,7 @@ class RunTally:
         self._maximum = max(self._maximum, longest)
         self._sum += sum(round_trips)
         self._entered += len(round_trips)
-        if -_TABLE_SIZE <= shortest and longest < _TABLE_SIZE and len(round_trips) > 1:
+        if shortest >= -_TABLE_SIZE and longest < _TABLE_SIZE and len(round_trips) > 1:
             self._counts[0].update(itemgetter(*round_trips)(self._table))
         else:
             self._count_by_length(round_trips)
@@ -86,9 +86,9 @@ class RunTally:
     def mean(self) -> int:
         """Of all round trips, rounded down, nanoseconds; 0 without any.
 
-        Interpolated ones below zero count as such here: their errors cancel out.
+        Interpolated ones below zero count as such in the sum: their errors cancel out.
         """
-        return self._sum // self._entered if self._entered else 0
+        return max(self._sum // self._entered, 0) if self._entered else 0
 
     @property
     def histogram(self) -> Histogram:

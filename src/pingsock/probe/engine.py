@@ -14,6 +14,7 @@ A driver calls, again and again:
 
     departure(now) ... sent() or refused()     while there is something to send
     heard(lane, record)                        for all that a lane's ledger made of what arrived
+    called(now)                                when it wakes
     dropped(lane, total, now)                  when it looked at the socket's drop counter
     advance(now)                               after everything that had arrived was read
     take()                                     what happened, with the course it happened to
@@ -49,6 +50,8 @@ MOST_LANES = 64
 """Sockets an engine asks for: four million probes under way."""
 NO_ROOM = (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM)
 """A full queue or a full neighbour table: nothing was sent, and nothing is known of the target."""
+_DECIDED_AT_ONCE = 1024
+"""Probes of a lane whose silence is told in one call."""
 _PAUSE = 10 * MILLISECOND
 """Until a probe there was no room for is tried again."""
 _MOST_POSTPONED = 256
@@ -97,7 +100,8 @@ class Engine:
         self._summaries = summaries
         self._most_lanes = most_lanes
         self._by_settings: dict[SocketSettings, list[Lane]] = {}
-        self._refused: dict[SocketSettings, int] = {}
+        self._refused: dict[SocketSettings, tuple[int, int]] = {}
+        """Settings -> why there is no such socket, and until when it need not be tried again."""
         self._absences = Absences()
         self._happened: deque[Happening] = deque()
         self._blocked_until = 0
@@ -145,12 +149,12 @@ class Engine:
         self._blocked_until = 0
         return lane
 
-    def refuse_lane(self, settings: SocketSettings, number: int) -> None:
-        """No (further) socket with these settings can be opened, with that errno.
+    def refuse_lane(self, settings: SocketSettings, number: int, until: int = NEVER) -> None:
+        """No (further) socket with these settings can be opened, with that errno, before `until`.
 
         If there is none yet, the probes that need one fail with it.
         """
-        self._refused[settings] = number
+        self._refused[settings] = number, until
         self.wanted = None
         self._blocked_until = 0
 
@@ -160,7 +164,7 @@ class Engine:
             if lane.takes(now):
                 return lane
         warming = any(lane.usable_from > now for lane in lanes)
-        if not warming and course.settings not in self._refused:
+        if not warming and not self._is_refused(course.settings, now):
             self._want(course.settings)
         self._blocked_until = min((lane.takes_again_at(now) for lane in lanes), default=NEVER)
         return None
@@ -170,7 +174,12 @@ class Engine:
             self.wanted = settings
         elif settings not in self._by_settings:
             # Room will never come: no socket of these settings can be among those there are.
-            self._refused[settings] = errno.EMFILE
+            self._refused[settings] = errno.EMFILE, NEVER
+
+    def _is_refused(self, settings: SocketSettings, now: int) -> bool:
+        if settings in self._refused and self._refused[settings][1] <= now:
+            del self._refused[settings]
+        return settings in self._refused
 
     # Sending
 
@@ -191,7 +200,7 @@ class Engine:
                 # No more than one a call: a stream may hold a million of them, and each is to be told.
                 self._agenda.take()
                 self._blocked_until = 0
-                self._fail(course, self._refused[course.settings], 0, now)
+                self._fail(course, self._refused[course.settings][0], 0, now)
         return None
 
     def _comes_up(self, now: int) -> bool:
@@ -290,11 +299,18 @@ class Engine:
         if total > lane.drops:
             lane.drops, lane.dropped_at = total, now
 
-    def advance(self, now: int) -> None:
-        """Decide what has waited long enough. Everything that arrived before `now` must have been read."""
+    def called(self, now: int) -> None:
+        """The driver runs, whatever it comes to do."""
         self._absences.called(now)
+
+    def advance(self, now: int) -> None:
+        """Decide what has waited long enough. Everything that arrived before `now` must have been read.
+
+        If very much has, the rest is left to the next call, so that reading and sending have their turns.
+        """
+        self.called(now)
         for lane in self.lanes:
-            for sequence in lane.ledger.silent(now):
+            for sequence in lane.ledger.silent(now, _DECIDED_AT_ONCE):
                 sent_at = lane.ledger.sent_at[sequence]
                 absent = self._absences.within(sent_at, lane.ledger.deadlines[sequence])
                 record = lane.ledger.silence(sequence, dropped=lane.dropped_at > sent_at, absent=absent)

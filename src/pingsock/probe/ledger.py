@@ -289,9 +289,7 @@ class Ledger:
             return None
         return self._report(sequence, flow, entry, self.round_trip(sequence, stamp, now, calendar))
 
-    def _report(
-        self, sequence: int, flow: Flow, entry: ExtendedError, round_trip: tuple[int, str]
-    ) -> IcmpError | Note:
+    def _report(self, sequence: int, flow: Flow, entry: ExtendedError, round_trip: tuple[int, str]) -> IcmpError | Note:
         state = self.states[sequence]
         kind = outcome.of_error(state, entry.type, is_ipv4=self._is_ipv4)
         reporter = (entry.offender, 0) if self._is_ipv4 else (entry.offender, 0, 0, entry.offender_scope)
@@ -322,14 +320,19 @@ class Ledger:
             queue.popleft()
         return self.deadlines[queue[0]] if queue else NEVER
 
-    def silent(self, now: int) -> list[int]:
-        """The waiting probes whose timeout has passed, in the order of sending; they are SILENT now."""
+    def silent(self, now: int, most: int = SEQUENCES) -> list[int]:
+        """The waiting probes whose timeout has passed, in the order of sending; they are SILENT now.
+
+        No more than `most` of each timeout: the others are given by the next call.
+        """
         # Not afterwards: what falls silent now has its record still to come.
         self._release(now)
         expired = []
         for queue in self._expiring.values():
-            while self._first_deadline(queue) <= now:
+            left = most
+            while left and self._first_deadline(queue) <= now:
                 expired.append(queue.popleft())
+                left -= 1
         for sequence in expired:
             self._become(sequence, SILENT)
         return expired

@@ -11,11 +11,12 @@ import os
 from time import monotonic_ns
 
 from pingsock.probe.channel import Channel
-from pingsock.probe.clock import MILLISECOND, Stepwatch, read_clocks
+from pingsock.probe.clock import MILLISECOND, SECOND, Stepwatch, read_clocks
 from pingsock.probe.course import Course
 from pingsock.probe.engine import Engine
 from pingsock.probe.flow import TOKEN_BYTES, fill_payload
 from pingsock.probe.ledger import Ledger
+from pingsock.probe.schedule import NEVER
 from pingsock.sockets.choose import KINDS, open_ping_socket
 from pingsock.sockets.errors import NoPingSocket
 from pingsock.wire import linux
@@ -43,6 +44,9 @@ NEVER_FRAGMENT = {
 _WARM_UP = 2 * MILLISECOND
 """The kernel switches time stamping on a moment after it was asked for; first packets would lack their stamps."""
 _AT_ONCE = 0
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+"""Why a socket cannot be opened now, but perhaps later."""
+_PASSING = SECOND
 _PAYLOADS_KEPT = 256
 """Each kind of target has one; more are made anew."""
 
@@ -110,6 +114,7 @@ class Prober:
         :raises NoPingSocket: no socket can be opened, of any kind and either family.
         """
         now = self._clock()
+        self.engine.called(now)
         everything_read = self._read(readable, now)
         if everything_read:
             self.engine.advance(now)
@@ -167,11 +172,17 @@ class Prober:
         except NoPingSocket as refused:
             if not self.channels and not self._opens(OTHER_FAMILY[settings[0]]):
                 raise
-            self.engine.refuse_lane(settings, refused.refusals[-1][1].errno or errno.EACCES)
+            # The best kind's reason: that the next one needs a privilege is no news.
+            self._refuse_lane(settings, refused.refusals[0][1])
         except OSError as error:
-            self.engine.refuse_lane(settings, error.errno or errno.EIO)
+            self._refuse_lane(settings, error)
         else:
             self._add_lane(settings, sock)
+
+    def _refuse_lane(self, settings: SocketSettings, error: OSError) -> None:
+        number = error.errno or errno.EIO
+        until = self._clock() + _PASSING if number in EXHAUSTED else NEVER
+        self.engine.refuse_lane(settings, number, until)
 
     def _opens(self, family: int) -> bool:
         try:
