@@ -6,6 +6,7 @@ import errno
 import struct
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from pingsock.probe.target import ProbeOptions, Target
 from pingsock.tools.ping import PingPlan, PingRun
@@ -148,7 +149,7 @@ def extended_error(number: int, origin: int, kind: int, code: int, info: int, da
     return linux.SOL_IP, linux.IP_RECVERR, content
 
 
-def run_on(sock: FakeSocket, *, size: int = 56, answered_by_others: bool = False, **plan: int) -> PingRun:
+def run_on(sock: FakeSocket, *, size: int = 56, answered_by_others: bool = False, **plan: Any) -> PingRun:
     address = (TARGET, 0) if sock.family == linux.AF_INET else (TARGET6, 0, 0, 0)
     target = Target(address[0], sock.family, address, answered_by_others, ProbeOptions(size=size))
     run = PingRun(

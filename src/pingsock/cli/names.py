@@ -1,8 +1,8 @@
 """Names of replying addresses, which never hold up the ping for long.
 
 getnameinfo() blocks for as long as the resolver's timeouts last, which is when the network is in trouble and one pings.
-So each address is looked up once, in a thread; its first line waits a moment for the name, and while there is none the
-address stands alone, as it does with ping(8) when a look-up failed.
+So each address is looked up once, in a thread. Its first line waits for the name, but not beyond the time when the next
+probe is due; while there is none the address stands alone, as it does with ping(8) when a look-up failed.
 """
 
 from __future__ import annotations
@@ -14,10 +14,14 @@ from _socket import NI_NUMERICHOST, NI_NUMERICSERV, getnameinfo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pingsock.probe.target import SocketAddress
 
-PATIENCE = 1.0
-"""Seconds the first line of an address waits for its name."""
+PATIENCE_MS = 1000
+"""The longest the first line of an address waits for its name, milliseconds."""
+SHORTEST_PATIENCE_MS = 50
+"""Enough for a table on this host, and the most by which a probe is delayed, once for each address."""
 _NI_IDN = 32
 _IDN_FLAGS = (_NI_IDN, 0)
 _MOST_ADDRESSES = 1024
@@ -27,11 +31,13 @@ _MOST_ADDRESSES = 1024
 class Names:
     """Shows addresses with their names: "NAME (ADDRESS)".
 
-    `waker` is a descriptor that ends the waiting for a name when it becomes readable.
+    `waker` is a descriptor that ends the waiting for a name when it becomes readable. `spare_ns` tells how long nothing
+    else is to be done.
     """
 
     def __init__(self, waker: int) -> None:
         self._waker = waker
+        self.spare_ns: Callable[[], int] = lambda: PATIENCE_MS * 1_000_000
         self._known: dict[SocketAddress, str] = {}
         self._asked: set[SocketAddress] = set()
 
@@ -51,7 +57,7 @@ class Names:
             poll = select.poll()
             poll.register(ready, select.POLLIN)
             poll.register(self._waker, select.POLLIN)
-            poll.poll(PATIENCE * 1000)
+            poll.poll(min(max(self.spare_ns() // 1_000_000, SHORTEST_PATIENCE_MS), PATIENCE_MS))
         finally:
             os.close(ready)
 

@@ -18,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from pingsock.cli.names import Names
     from pingsock.cli.output import Output
     from pingsock.cli.ping_options import Settings
     from pingsock.probe.target import SocketAddress
@@ -67,10 +68,13 @@ class Session:
             interrupts.close()
 
     def _run(self, interrupts: Interrupts) -> int:
-        show = self._shower(interrupts)
+        names = self._resolver(interrupts)
+        show = names.show if names else numeric_address
         self._output.write(self._header(show))
         self._setup.after_first_line()
         run = PingRun(self._sock, self._plan(), interrupts.descriptor)
+        if names:
+            names.spare_ns = run.spare_ns
         tell = self._teller(run, show)
         for record in run.records():
             tell(record)
@@ -82,12 +86,12 @@ class Session:
             self._output.warn(ping_texts.timing(self._timed))
         return self._status(run)
 
-    def _shower(self, interrupts: Interrupts) -> ShowAddress:
+    def _resolver(self, interrupts: Interrupts) -> Names | None:
         if not self._names:
-            return numeric_address
+            return None
         from pingsock.cli.names import Names  # lazy: not for numeric output
 
-        return Names(interrupts.descriptor).show
+        return Names(interrupts.descriptor)
 
     def _teller(self, run: PingRun, show: ShowAddress) -> Callable[[object], None]:
         if self._settings.flood:

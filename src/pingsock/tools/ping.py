@@ -170,6 +170,10 @@ class PingRun:
         """Nanoseconds between probes, as it is now."""
         return self._schedule.interval
 
+    def spare_ns(self) -> int:
+        """How long until the next probe is due, nanoseconds."""
+        return self._schedule.next_send(self.tally) - self._now()
+
     def records(self) -> Iterator[Happening]:
         """Ping, and yield what happens as it happens. Ends as the plan says, or after `stop`."""
         self._start()

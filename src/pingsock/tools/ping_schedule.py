@@ -17,7 +17,7 @@ What this means here
 --------------------
 
 The next sending time is the last one plus the interval, not "now plus the interval", so a second stays a second
-however long a wake-up takes. After a delay of more than one interval nothing is made up for.
+however long a wake-up takes. After a delay of more than two intervals no more than one probe is made up for.
 """
 
 from __future__ import annotations
