@@ -397,6 +397,23 @@ def test_a_slow_consumer_costs_old_records_and_no_statistics(loop: Loop) -> None
     assert kept + dropped >= 31
 
 
+def test_between_probes_nothing_turns(loop: Loop) -> None:
+    async def idle() -> list[int]:
+        turns = []
+        async with aio.Pinger() as pinger:
+            for host in (ALIVE, PROHIBITED, UNREACHABLE):
+                watched = await pinger.add(host, interval=0.001, timeout=0.1, count=1)
+                await loop.until(lambda: watched.is_over)  # noqa: B023 - called at once
+            assert pinger._work is not None
+            # Each of them has left something in the sockets' queues; a reader that misses it would be called for ever.
+            with mock.patch.object(pinger._work.driver, "turn", wraps=pinger._work.driver.turn) as turn:  # type: ignore[attr-defined]
+                await loop.sleep(0.3)
+                turns.append(turn.call_count)
+        return turns
+
+    assert inside(lambda: loop.run(idle))[0] <= 2
+
+
 def test_closing_tells_whoever_waits(loop: Loop) -> None:
     async def closed() -> list[Any]:
         pinger = aio.Pinger()

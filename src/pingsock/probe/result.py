@@ -57,11 +57,9 @@ class PingResult(Summary):
 
 def reason_of(outcomes: Iterable[Outcome]) -> str:
     """What tells most of why no probe was answered in time: of the weightiest kind the last one."""
-    ranked = [record for kind in _BY_WEIGHT for record in outcomes if type(record) is kind]
-    if not ranked:
-        return "no probe was sent"
-    kind = type(ranked[0])
-    return explain([record for record in ranked if type(record) is kind][-1])
+    last = {type(record): record for record in outcomes}
+    weightiest = next((last[kind] for kind in _BY_WEIGHT if kind in last), None)
+    return "no probe was sent" if weightiest is None else explain(weightiest)
 
 
 def explain(outcome: Outcome) -> str:
