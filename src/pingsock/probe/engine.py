@@ -51,7 +51,7 @@ MOST_LANES = 64
 NO_ROOM = (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM)
 """A full queue or a full neighbour table: nothing was sent, and nothing is known of the target."""
 _DECIDED_AT_ONCE = 1024
-"""Probes of a lane whose silence is told in one call."""
+"""Probes whose silence is told in one call."""
 _PAUSE = 10 * MILLISECOND
 """Until a probe there was no room for is tried again."""
 _MOST_POSTPONED = 256
@@ -309,8 +309,11 @@ class Engine:
         If very much has, the rest is left to the next call, so that reading and sending have their turns.
         """
         self.called(now)
+        left = _DECIDED_AT_ONCE
         for lane in self.lanes:
-            for sequence in lane.ledger.silent(now, _DECIDED_AT_ONCE):
+            silent = lane.ledger.silent(now, max(left, 0))
+            left -= len(silent)
+            for sequence in silent:
                 sent_at = lane.ledger.sent_at[sequence]
                 absent = self._absences.within(sent_at, lane.ledger.deadlines[sequence])
                 record = lane.ledger.silence(sequence, dropped=lane.dropped_at > sent_at, absent=absent)
