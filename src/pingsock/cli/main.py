@@ -29,11 +29,13 @@ if TYPE_CHECKING:
 COMMANDS = {
     "ping": "pingsock.cli.ping",
     "doctor": "pingsock.cli.doctor",
+    "serve": "pingsock.cli.serve",
+    "run": "pingsock.cli.run",
     "sweep": "pingsock.cli.sweep",
 }
 """Command -> the module whose `main(arguments, name)` runs it and returns the exit status."""
 
-LINKS = {"ping": "ping", "ping4": "ping", "ping6": "ping"}
+LINKS = {"ping": "ping", "ping4": "ping", "ping6": "ping", "pingsockd": "serve"}
 """Names this program may be called by -> command."""
 
 

@@ -1,0 +1,91 @@
+"""The descriptors of a running program: which file is behind a number, and copies of them."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import socket
+from errno import EBADF, EMFILE
+
+from pingsock.run.syscalls import PIDFD_GETFD
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MOST_REMEMBERED = 256
+"""Processes whose pidfd is kept open."""
+_SOCKET_LINK = "socket:["
+
+
+def inode_of(thread: int, number: int) -> int:
+    """The inode of the socket at a descriptor of a thread; 0 if there is no socket."""
+    try:
+        link = os.readlink(f"/proc/{thread}/fd/{number}")
+    except OSError:
+        return 0
+    return int(link[len(_SOCKET_LINK) : -1]) if link.startswith(_SOCKET_LINK) else 0
+
+
+def free_number(thread: int, numbers: range) -> int:
+    """The lowest free descriptor of a thread out of a range. OSError EMFILE if there is none."""
+    for number in numbers:
+        if not os.path.lexists(f"/proc/{thread}/fd/{number}"):
+            return number
+    raise OSError(EMFILE, os.strerror(EMFILE))
+
+
+def _process_of(thread: int) -> int:
+    with open(f"/proc/{thread}/status", "rb") as status:
+        for line in status:
+            if line.startswith(b"Tgid:"):
+                return int(line.split()[1])
+    raise OSError(EBADF, os.strerror(EBADF))
+
+
+class Borrower:
+    """Gets copies of other processes' descriptors, and remembers the way to the processes."""
+
+    def __init__(self) -> None:
+        self._processes: dict[int, int] = {}
+        """Thread -> pidfd of its process."""
+
+    @contextlib.contextmanager
+    def borrow(self, thread: int, number: int, inode: int) -> Iterator[socket.socket]:
+        """For a while, the socket of that inode at that descriptor. OSError if it is not there."""
+        copy = self._copy(thread, number, inode)
+        try:
+            yield copy
+        finally:
+            copy.close()
+
+    def _copy(self, thread: int, number: int, inode: int) -> socket.socket:
+        if thread in self._processes:
+            try:
+                return self._checked_copy(thread, number, inode)
+            except OSError:
+                # The number may be a new thread's, of another process.
+                os.close(self._processes.pop(thread))
+        if len(self._processes) >= MOST_REMEMBERED:
+            self.close()
+        self._processes[thread] = os.pidfd_open(_process_of(thread))
+        return self._checked_copy(thread, number, inode)
+
+    def _checked_copy(self, thread: int, number: int, inode: int) -> socket.socket:
+        libc = ctypes.CDLL(None, use_errno=True)
+        arguments = [ctypes.c_long(argument) for argument in (PIDFD_GETFD, self._processes[thread], number, 0)]
+        descriptor = libc.syscall(*arguments)
+        if descriptor < 0:
+            errno = ctypes.get_errno()
+            raise OSError(errno, os.strerror(errno))
+        if os.fstat(descriptor).st_ino != inode:
+            os.close(descriptor)
+            raise OSError(EBADF, os.strerror(EBADF))
+        return socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM, fileno=descriptor)
+
+    def close(self) -> None:
+        """Forget all processes."""
+        for descriptor in self._processes.values():
+            os.close(descriptor)
+        self._processes.clear()

@@ -1,0 +1,78 @@
+"""Sockets of the kernel that the service lent and a program has: each counts as lent until the program closes it."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from pingsock.wire.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pingsock.service.client import LentSocket
+
+
+class Lease(Value):
+    """One such socket."""
+
+    inode: int
+    thread: int
+    """Whose call got it, and who most likely still has it."""
+    connection: socket.socket
+    """Open for as long as the socket is in use."""
+
+
+class Leases:
+    """All of them."""
+
+    def __init__(self) -> None:
+        self._leases: list[Lease] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._leases)
+
+    def add(self, lent: LentSocket, thread: int) -> None:
+        """A thread's process has the socket now; ours is closed."""
+        self._leases.append(Lease(os.fstat(lent.fileno()).st_ino, thread, lent.lease))
+        socket.socket.close(lent)
+
+    def inspect(self) -> None:
+        """Give back those whose socket nobody has open any more."""
+        for lease in tuple(self._leases):
+            if not is_open([lease.thread], lease.inode) and not is_open(_processes(), lease.inode):
+                lease.connection.close()
+                self._leases.remove(lease)
+
+    def close(self) -> None:
+        """Give all back."""
+        for lease in self._leases:
+            lease.connection.close()
+        self._leases.clear()
+
+
+def _processes() -> Iterable[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def is_open(processes: Iterable[int], inode: int) -> bool:
+    """Whether one of these processes, as far as we may look into them, has a descriptor of that socket."""
+    wanted = f"socket:[{inode}]"
+    return any(wanted in _links(process) for process in processes)
+
+
+def _links(process: int) -> list[str]:
+    directory = f"/proc/{process}/fd"
+    try:
+        names = os.listdir(directory)
+    except OSError:
+        return []  # gone, or not ours to look into
+    return [_link(f"{directory}/{name}") for name in names]
+
+
+def _link(path: str) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""  # just closed

@@ -1,0 +1,375 @@
+"""Answers the system calls of a program and of its descendants, until the last of them has ended.
+
+One thread does it all: no call waits inside. A call that has to wait is kept, and tried again when its socket becomes
+readable; meanwhile others are answered.
+
+Some facts about signals
+------------------------
+
+* A signal makes a waiting call's notification void without a word; if the call is restarted it comes as a new one.
+* A socket with SO_RCVTIMEO does not restart: its calls fail with EINTR (signal(7)).
+
+What this means here
+--------------------
+
+A thread has one call at a time, so whatever it had waiting is void when it calls again. If that was the same call with
+a timeout of its own, it gets EINTR. If a call was executed but could not be told, it is undone (a message goes back
+into its queue), or if that is impossible the result is kept for the same call by the same thread: nothing is lost, and
+nothing is sent twice.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+import traceback
+from errno import EBADF, EINTR, EIO, EMFILE
+from functools import partial
+
+from pingsock.run.call import KERNEL, Blocked, Call, Duplicate, Finished, Void
+from pingsock.run.calls.receiving import timed_out
+from pingsock.run.calls.table import HANDLERS
+from pingsock.run.descriptors import Borrower, free_number, inode_of
+from pingsock.run.leases import Leases
+from pingsock.run.memory import Memory
+from pingsock.run.served_file import ServedFile
+from pingsock.run.sources import PROTOCOLS, errno_of
+from pingsock.service.client import LentSocket
+from pingsock.sockets.errors import NoPingSocket
+from pingsock.wire.linux import SOCK_DGRAM
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pingsock.run.call import Outcome
+    from pingsock.run.seccomp import Listener, Notification
+    from pingsock.run.sources import Sources
+    from pingsock.run.syscalls import Architecture
+    from pingsock.sockets.served import Connection
+
+SOCKET_FLAGS = os.O_NONBLOCK | os.O_CLOEXEC
+"""SOCK_NONBLOCK and SOCK_CLOEXEC."""
+INSPECTION_PERIOD = 1.0
+"""Seconds between two looks for sockets that nobody has any more, in case nothing else tells."""
+SOON = 0.003
+"""Seconds after a close(2), which the kernel executes after we have answered."""
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.001, 0.05
+"""Seconds between two tries of a call that no event will wake: a send that waits for a device's queue, a receive from a
+socket that is readable for its error queue alone."""
+
+
+class Waiting:
+    """A call that is to be tried again."""
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.timeout: float | None = None
+        self.pause = SHORTEST_PAUSE
+        self.retry_at: float | None = None
+        """Monotonic seconds; None: when the socket becomes readable."""
+
+    @property
+    def deadline(self) -> float | None:
+        """Monotonic seconds."""
+        return None if self.timeout is None else self.call.started + self.timeout
+
+    @property
+    def next_event(self) -> float:
+        """When there is something to do by itself, monotonic seconds; infinity if never."""
+        return min([moment for moment in (self.deadline, self.retry_at) if moment is not None], default=float("inf"))
+
+
+class Supervisor:
+    """The sockets of all processes under one filter."""
+
+    def __init__(
+        self,
+        listener: Listener,
+        architecture: Architecture,
+        numbers: range,
+        sources: Sources,
+        warn: Callable[[str], None],
+    ) -> None:
+        """`numbers`: descriptors of served sockets, those the filter selects. `warn` gets a line for the user."""
+        self._listener = listener
+        self._names = architecture.names
+        self._numbers = numbers
+        self._sources = sources
+        self._warn = warn
+        self._files: dict[int, ServedFile] = {}
+        """By the inode of the program's descriptor."""
+        self._by_readiness: dict[int, ServedFile] = {}
+        self._waiting: dict[int, Waiting] = {}
+        """By thread."""
+        self._finished: dict[int, Finished] = {}
+        """By thread."""
+        self._borrower = Borrower()
+        self._leases = Leases()
+        self._inspect_at = 0.0
+        self._events = select.epoll()
+        self._watched: dict[int, Callable[[], object]] = {}
+        self.is_over = False
+        """No process has the filter any more."""
+        self.watch(listener.fileno(), self._take_notification)
+
+    def watch(self, descriptor: int, function: Callable[[], object]) -> None:
+        """Call a function whenever a descriptor is readable."""
+        self._events.register(descriptor, select.EPOLLIN)
+        self._watched[descriptor] = function
+
+    def run(self, is_done: Callable[[], bool]) -> None:
+        """Serve until a function says that it is enough; it is asked after every event."""
+        while not is_done():
+            for descriptor, events in self._events.poll(self._patience()):
+                self._deal_with(descriptor, events)
+            self._heed_time()
+
+    def close(self) -> None:
+        """Give everything up: calls that wait fail with ENOSYS."""
+        self._listener.close()
+        for inode in tuple(self._files):
+            self._forget(inode)
+        self._leases.close()
+        self._borrower.close()
+        self._events.close()
+
+    # Events
+
+    def _deal_with(self, descriptor: int, events: int) -> None:
+        if descriptor == self._listener.fileno() and events & select.EPOLLHUP:
+            self.is_over = True
+            self._events.unregister(descriptor)
+        elif descriptor in self._by_readiness:
+            self._wake(self._by_readiness[descriptor])
+        elif descriptor in self._watched:
+            self._watched[descriptor]()
+
+    def _patience(self) -> float | None:
+        moments = [waiting.next_event for waiting in self._waiting.values()]
+        if self._files or self._leases:
+            moments.append(self._inspect_at)
+        moment = min(moments, default=float("inf"))
+        return None if moment == float("inf") else max(0.0, moment - time.monotonic())
+
+    def _heed_time(self) -> None:
+        now = time.monotonic()
+        for waiting in [waiting for waiting in self._waiting.values() if waiting.next_event <= now]:
+            self._try_again(waiting)
+        if now >= self._inspect_at:
+            self._inspect()
+
+    def _inspect(self) -> None:
+        """End the sockets that no process has any more, and forget calls that are void."""
+        self._inspect_at = time.monotonic() + INSPECTION_PERIOD
+        for waiting in [each for each in self._waiting.values() if not self._listener.is_valid(each.call.notification)]:
+            self._drop(waiting)
+        in_use = {id(waiting.call.file) for waiting in self._waiting.values()}
+        for inode, file in tuple(self._files.items()):
+            if id(file) not in in_use and not file.channel.is_held():
+                self._forget(inode)
+        self._leases.inspect()
+        self._finished = {thread: each for thread, each in self._finished.items() if os.path.exists(f"/proc/{thread}")}
+
+    def _forget(self, inode: int) -> None:
+        file = self._files.pop(inode)
+        descriptor = file.connection.readiness.fileno()
+        del self._by_readiness[descriptor]
+        self._events.unregister(descriptor)
+        file.close()
+
+    # Notifications
+
+    def _take_notification(self) -> None:
+        notification = self._listener.receive()
+        if notification is None:
+            return
+        before = self._waiting.get(notification.thread)
+        earlier = self._finished.pop(notification.thread, None)
+        if before is not None:
+            self._drop(before)
+            if before.timeout is not None and before.call.notification.call == notification.call:
+                self._listener.answer(notification, 0, EINTR)
+                return
+        name = self._names.get(notification.number, "")
+        if name == "socket":
+            self._open(notification)
+        else:
+            self._serve(notification, name, earlier)
+
+    def _serve(self, notification: Notification, name: str, earlier: Finished | None) -> None:
+        number = notification.arguments[0] & 0xFFFFFFFF
+        inode = inode_of(notification.thread, number)
+        file = self._files.get(inode)
+        if file is None or name not in HANDLERS:
+            # An ordinary file whose number came into our range.
+            self._listener.let_kernel_do(notification)
+            return
+        borrow = partial(self._borrower.borrow, notification.thread, number, inode)
+        call = Call(notification, name, file, self._listener.is_valid, borrow)
+        if earlier is not None and earlier.call == notification.call:
+            if not earlier.content:
+                self._tell(call, earlier.result, earlier.errno)
+                return
+            call.earlier = earlier
+        if name == "bind":
+            # An ident somebody has just let go of shall be free.
+            self._inspect()
+        elif name == "close":
+            self._inspect_at = min(self._inspect_at, time.monotonic() + SOON)
+        self._execute(Waiting(call))
+
+    def _execute(self, waiting: Waiting) -> None:
+        """Try a call; answer it, or keep it."""
+        call = waiting.call
+        try:
+            outcome = HANDLERS[call.name](call)
+        except Blocked as blocked:
+            self._keep(waiting, blocked)
+        except Void:
+            self._drop(waiting)
+        except OSError as error:
+            self._tell(call, 0, error.errno or EIO)
+        except Exception:  # noqa: BLE001 - one call fails, and says why; the program's other sockets go on
+            self._warn(f"{call.name} failed in pingsock itself\n{traceback.format_exc()}")
+            self._tell(call, 0, EIO)
+        else:
+            self._finish(call, outcome)
+
+    def _finish(self, call: Call, outcome: Outcome) -> None:
+        if outcome is KERNEL:
+            self._listener.let_kernel_do(call.notification)
+        elif isinstance(outcome, Duplicate):
+            self._duplicate(call, outcome)
+        else:
+            self._tell(call, outcome, 0)
+
+    def _tell(self, call: Call, result: int, errno: int) -> None:
+        # First what poll(2) shows: the program may ask at once.
+        call.file.settle(call.borrow)
+        self._waiting.pop(call.notification.thread, None)
+        if self._listener.answer(call.notification, result, errno):
+            return
+        if call.roll_back():
+            self._wake(call.file)
+        else:
+            finished = Finished(call.notification.call, result, errno, call.content)
+            self._finished[call.notification.thread] = finished
+
+    def _drop(self, waiting: Waiting) -> None:
+        """Forget a call that is void, with whatever it had got so far put back."""
+        self._waiting.pop(waiting.call.notification.thread, None)
+        if waiting.call.roll_back():
+            self._wake(waiting.call.file)
+
+    def _duplicate(self, call: Call, wanted: Duplicate) -> None:
+        try:
+            number = self._number_for(call.notification.thread, wanted)
+            with call.borrow() as borrowed:
+                self._listener.give(call.notification, borrowed, number, close_on_exec=wanted.close_on_exec)
+        except OSError as error:
+            self._tell(call, 0, error.errno or EIO)
+
+    def _number_for(self, thread: int, wanted: Duplicate) -> int:
+        if not wanted.exact:
+            return self._free_number(thread, wanted.lowest)
+        if wanted.lowest not in self._numbers:
+            # Calls on such a descriptor would not come to us.
+            raise OSError(EBADF, os.strerror(EBADF))
+        return wanted.lowest
+
+    def _free_number(self, thread: int, lowest: int = 0) -> int:
+        return free_number(thread, range(max(lowest, self._numbers.start), self._numbers.stop))
+
+    # Waiting
+
+    def _keep(self, waiting: Waiting, blocked: Blocked) -> None:
+        call = waiting.call
+        waiting.timeout = blocked.timeout
+        now = time.monotonic()
+        if waiting.deadline is not None and waiting.deadline <= now:
+            self._time_out(waiting)
+            return
+        if blocked.for_room or call.file.is_readable:
+            waiting.retry_at = now + waiting.pause
+            waiting.pause = min(2 * waiting.pause, LONGEST_PAUSE)
+        else:
+            waiting.retry_at, waiting.pause = None, SHORTEST_PAUSE
+        self._waiting[call.notification.thread] = waiting
+        call.file.settle(call.borrow)
+
+    def _try_again(self, waiting: Waiting) -> None:
+        if self._listener.is_valid(waiting.call.notification):
+            self._execute(waiting)
+        else:
+            self._drop(waiting)
+
+    def _time_out(self, waiting: Waiting) -> None:
+        call = waiting.call
+        try:
+            self._tell(call, timed_out(call), 0)
+        except OSError as error:
+            self._tell(call, 0, error.errno or EIO)
+
+    def _wake(self, file: ServedFile) -> None:
+        """A socket has become readable: first for the calls that wait, then for those who poll."""
+        for waiting in [each for each in self._waiting.values() if each.call.file is file]:
+            self._try_again(waiting)
+        file.channel.add(file.events())
+
+    # Opening
+
+    def _open(self, notification: Notification) -> None:
+        family, kind = (argument & 0xFFFFFFFF for argument in notification.arguments[:2])
+        if (kind & ~SOCKET_FLAGS) != SOCK_DGRAM or family not in PROTOCOLS:
+            self._listener.let_kernel_do(notification)
+            return
+        self._inspect()
+        try:
+            _way, source = self._sources.find(family)
+        except NoPingSocket as refusal:
+            self._listener.answer(notification, 0, errno_of(refusal))
+            return
+        try:
+            self._give(notification, family, kind, source)
+        except OSError as error:
+            self._listener.answer(notification, 0, EMFILE if error.errno == EBADF else error.errno or EIO)
+
+    def _give(self, notification: Notification, family: int, kind: int, source: LentSocket | Connection | None) -> None:
+        if source is None:
+            self._listener.let_kernel_do(notification)
+        elif isinstance(source, LentSocket):
+            self._hand_over(notification, kind, source)
+        else:
+            self._serve_new(notification, family, kind, source)
+
+    def _hand_over(self, notification: Notification, kind: int, lent: LentSocket) -> None:
+        """The kernel's socket, at an ordinary number: it needs us no more."""
+        lent.setblocking(not kind & os.O_NONBLOCK)
+        try:
+            self._listener.give(notification, lent, None, close_on_exec=bool(kind & os.O_CLOEXEC))
+        except OSError:
+            lent.close()
+            raise
+        self._leases.add(lent, notification.thread)
+
+    def _serve_new(self, notification: Notification, family: int, kind: int, connection: Connection) -> None:
+        if not Memory(notification.thread).is_accessible(notification.place):
+            # Nobody may look into this program, not even who has started it: its calls could not be executed.
+            connection.close()
+            self._listener.let_kernel_do(notification)
+            return
+        file = ServedFile(connection, family, kind, PROTOCOLS[family])
+        self._files[file.channel.inode] = file
+        self._by_readiness[connection.readiness.fileno()] = file
+        self._events.register(connection.readiness.fileno(), select.EPOLLIN | select.EPOLLET)
+        try:
+            number = self._free_number(notification.thread)
+            assert file.channel.program_end is not None
+            close_on_exec = bool(kind & os.O_CLOEXEC)
+            self._listener.give(notification, file.channel.program_end, number, close_on_exec=close_on_exec)
+        except OSError:
+            self._forget(file.channel.inode)
+            raise
+        file.channel.forget_program_end()
