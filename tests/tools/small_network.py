@@ -11,16 +11,17 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 
-from pingsock.probe.records import IcmpError, Record, SendFailure, Stray, Summary, Unresolved
+from pingsock.probe.records import IcmpError, Record, SendFailure, Skipped, Stray, Summary, Unresolved
 from pingsock.tools.destination import Destination, UnknownHost
 from sockets_unit.private import EVERYBODY, in_private_network
 
@@ -87,22 +88,27 @@ def _belongs_to_loop(thread: threading.Thread) -> bool:
     return thread.name.startswith(("Trio thread", "asyncio_"))
 
 
+def told(records: Iterable[Any]) -> list[Any]:
+    """Records, but for what a busy machine adds to them: probes skipped because nobody let us run."""
+    return [record for record in records if not isinstance(record, Skipped)]
+
+
 def facts(record: Any) -> tuple[Any, ...]:
     """What a record says, without what is measured or chosen at random."""
-    told: tuple[Any, ...] = (type(record).__name__,)
+    said: tuple[Any, ...] = (type(record).__name__,)
     if isinstance(record, (Record, Summary)):
-        told += (record.target.host, record.target.address)
+        said += (record.target.host, record.target.address)
     if isinstance(record, Record):
-        told += (record.number,)
+        said += (record.number,)
     if isinstance(record, IcmpError):
-        told += (record.reporter[0], record.type, record.code)
+        said += (record.reporter[0], record.type, record.code)
     if isinstance(record, SendFailure):
-        told += (record.errno,)
+        said += (record.errno,)
     if isinstance(record, (Unresolved, Stray)):
-        told += (record.reason,)
+        said += (record.reason,)
     if isinstance(record, Summary):
-        told += (repr(record.statistics),)
-    return told
+        said += (re.sub(r" skipped=\d+", "", repr(record.statistics)),)
+    return said
 
 
 def some_names(name: str, family: int = 0) -> list[Destination]:

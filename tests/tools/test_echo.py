@@ -29,6 +29,7 @@ from tools.small_network import (
     facts,
     inside,
     some_names,
+    told,
 )
 
 QUICK: Any = {"interval": 0.01, "timeout": 0.2}
@@ -47,7 +48,7 @@ def test_a_host_that_answers(kinds: list[str], host: str) -> None:
     result = inside(lambda: pingsock.ping(host, count=3, **QUICK, kinds=kinds))
     assert result.is_alive
     assert result.reason == ""
-    assert [type(record) for record in result.records] == [Reply] * 3
+    assert [type(record) for record in told(result.records)] == [Reply] * 3
     assert len(result.round_trips) == 3
     assert all(0 < round_trip < 0.2 for round_trip in result.round_trips)
     assert (result.statistics.sent, result.statistics.received, result.statistics.loss) == (3, 3, 0.0)
@@ -73,9 +74,9 @@ def test_a_host_that_does_not_answer_and_why(kinds: list[str], host: str, kind: 
 
 def test_a_result_becomes_json() -> None:
     result = inside(lambda: pingsock.ping(ALIVE, count=2, **QUICK))
-    told = json.loads(json.dumps(pingsock.jsonable(result)))
-    assert (told["type"], told["host"], told["received"], told["reason"]) == ("ping", ALIVE, 2, None)
-    assert [record["type"] for record in told["records"]] == ["reply", "reply"]
+    said = json.loads(json.dumps(pingsock.jsonable(result)))
+    assert (said["type"], said["host"], said["received"], said["reason"]) == ("ping", ALIVE, 2, None)
+    assert [record["type"] for record in said["records"] if record["type"] != "skipped"] == ["reply", "reply"]
 
 
 def test_probes_look_as_they_were_asked_for(kinds: list[str]) -> None:
@@ -144,11 +145,11 @@ def test_a_link_local_address_without_scope_gets_that_of_the_interface() -> None
 
 def test_broadcast_only_if_asked(kinds: list[str]) -> None:
     def results() -> list[tuple[object, ...]]:
-        told = []
+        said = []
         for broadcast in (False, True):
             result = pingsock.ping(BROADCAST, count=1, timeout=0.2, broadcast=broadcast, kinds=kinds)
-            told.append((*facts(result.records[0])[:1], result.target.answered_by_others, result.reason))
-        return told
+            said.append((*facts(result.records[0])[:1], result.target.answered_by_others, result.reason))
+        return said
 
     refused, answered = inside(results)
     assert refused == ("SendFailure", False, "not sent: Permission denied")
@@ -166,9 +167,9 @@ def test_broadcast_says_nothing_about_other_addresses() -> None:
 def test_watching_goes_on_until_it_is_closed(kinds: list[str]) -> None:
     def watched() -> list[type]:
         with NothingLeft(), closing(pingsock.watch(ALIVE, interval=0.01, timeout=0.2, kinds=kinds)) as records:
-            return [type(record) for record in islice(records, 5)]
+            return [type(record) for record in told(islice(records, 5))]
 
-    assert inside(watched) == [Reply] * 5
+    assert set(inside(watched)) == {Reply}
 
 
 def test_leaving_the_loop_closes_everything(kinds: list[str]) -> None:
@@ -189,12 +190,13 @@ HOSTS = [ALIVE, ALIVE6, SILENT, PROHIBITED, UNREACHABLE, "no.test", "two.test", 
 
 
 def many(kinds: list[str], **settings: object) -> list[tuple[object, ...]]:
-    def told() -> list[tuple[object, ...]]:
+    def all_told() -> list[tuple[object, ...]]:
         with NothingLeft(), mock.patch("pingsock.tools.names.resolve", some_names):
-            arguments = {"count": 2, **QUICK, **settings}
-            return sorted(map(facts, pingsock.ping_many(HOSTS, kinds=kinds, **arguments)), key=repr)  # type: ignore[arg-type]
+            arguments = {"count": 2, "interval": 0.05, "timeout": 0.5, **settings}
+            records = told(pingsock.ping_many(HOSTS, kinds=kinds, **arguments))  # type: ignore[arg-type]
+            return sorted(map(facts, records), key=repr)
 
-    return inside(told)
+    return inside(all_told)
 
 
 def test_the_records_are_the_same_over_every_kind_of_socket() -> None:
@@ -203,13 +205,13 @@ def test_the_records_are_the_same_over_every_kind_of_socket() -> None:
 
 
 def test_each_target_has_its_records_and_a_summary() -> None:
-    told = many(["embedded"])
-    assert [record for record in told if record[0] == "Unresolved"] == [
+    said = many(["embedded"])
+    assert [record for record in said if record[0] == "Unresolved"] == [
         ("Unresolved", "Name or service not known"),
         ("Unresolved", "host must be a host name or an IP address, as a str"),
         ("Unresolved", "host must be a host name or an IP address, as a str"),
     ]
-    summaries = {record[1]: record[3] for record in told if record[0] == "Summary"}
+    summaries = {record[1]: record[3] for record in said if record[0] == "Summary"}
     assert summaries == {
         ALIVE: "<Statistics sent=2 received=2>",
         ALIVE6: "<Statistics sent=2 received=2>",
@@ -219,17 +221,17 @@ def test_each_target_has_its_records_and_a_summary() -> None:
         "two.test": "<Statistics sent=2 received=2>",
         BROADCAST: "<Statistics send_failures=2>",
     }
-    assert ("SendFailure", UNREACHABLE, (UNREACHABLE, 0), 1, errno.EHOSTUNREACH) in told
+    assert ("SendFailure", UNREACHABLE, (UNREACHABLE, 0), 1, errno.EHOSTUNREACH) in said
 
 
 def test_all_addresses_are_targets_of_their_own() -> None:
-    told = many(["embedded"], all_addresses=True)
-    assert [record[2][0] for record in told if record[:2] == ("Summary", "two.test")] == ["127.0.0.5", "::1"]  # type: ignore[index]
+    said = many(["embedded"], all_addresses=True)
+    assert [record[2][0] for record in said if record[:2] == ("Summary", "two.test")] == ["127.0.0.5", "::1"]  # type: ignore[index]
 
 
 def test_retries_are_for_those_who_did_not_answer() -> None:
-    told = many(["embedded"], count=1, retries=2)
-    summaries = {record[1]: record[3] for record in told if record[0] == "Summary"}
+    said = many(["embedded"], count=1, retries=2)
+    summaries = {record[1]: record[3] for record in said if record[0] == "Summary"}
     assert summaries[ALIVE] == "<Statistics sent=1 received=1>"
     assert summaries[SILENT] == "<Statistics sent=3 timeouts=3>"
 

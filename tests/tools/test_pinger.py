@@ -22,7 +22,7 @@ from pingsock import (
     UnknownHost,
 )
 from pingsock.tools.desk import Backlog
-from tools.small_network import ALIVE, ALIVE6, KINDS, PROHIBITED, SILENT, NothingLeft, descriptors, facts, inside
+from tools.small_network import ALIVE, ALIVE6, KINDS, PROHIBITED, SILENT, NothingLeft, descriptors, facts, inside, told
 
 if TYPE_CHECKING:
     from pingsock.sockets.choose import PingSocket
@@ -42,18 +42,18 @@ def until(condition: Callable[[], object]) -> None:
 
 
 def test_records_of_all_targets_come_as_they_happen(kinds: list[str]) -> None:
-    def told() -> set[tuple[Any, ...]]:
+    def all_told() -> set[tuple[Any, ...]]:
         with NothingLeft(), Pinger(kinds=kinds) as pinger:
             for host in (ALIVE, ALIVE6, SILENT, PROHIBITED):
                 pinger.add(host, **QUICK, count=2)
             seen: set[tuple[Any, ...]] = set()
             for record in pinger:
-                seen.add(facts(record)[:2])
+                seen.update(facts(each)[:2] for each in told([record]))
                 if len([each for each in seen if each[0] == "Summary"]) == 4:
                     break
             return seen
 
-    assert inside(told) == {
+    assert inside(all_told) == {
         ("Reply", ALIVE),
         ("Reply", ALIVE6),
         ("Timeout", SILENT),
