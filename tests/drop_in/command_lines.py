@@ -1,8 +1,8 @@
 """The command lines that both programs are run with, as one would type them.
 
 A line may begin with assignments of the environment and end with circumstances in brackets: "SIGINT after TEXT" (sent
-when TEXT was printed; "after N TEXT" when it was printed N times; "after N requests" when so many were on the wire)
-and "ignoring NAMES" (signals inherited as ignored). `bed` and `odd_hosts` say who answers what.
+when TEXT was printed; "after N TEXT" when it was printed N times; "after N requests" when so many were on the wire),
+"ignoring NAMES" (signals inherited as ignored) and "on a terminal". `bed` and `odd_hosts` say who answers what.
 """
 
 from __future__ import annotations
@@ -175,6 +175,8 @@ ping -F -1 fd77:1::1
 ping -p xyz 10.77.1.1
 ping -p 1g 10.77.1.1
 ping -p '' -c 1 10.77.1.1
+ping -p zz -c 0 10.77.1.1
+ping -p 12 -c 0 10.77.1.1
 ping -M x 10.77.1.1
 ping -M '' 10.77.1.1
 ping -M Do 10.77.1.1
@@ -453,6 +455,16 @@ ping -C -c 1 fd77:2::2
 ping -C -c 1 -W .3 10.78.1.10
 ping -d -c 1 10.77.2.2
 ping -d -c 1 fd77:2::2
+ping -B -c 1 ip6-localhost
+ping -B -W .3 -c 1 fe80::1%far
+ping -I far -I 10.77.1.2 -n -c 1 server.test
+ping -I lo -I 10.77.1.2 -c 1 -W .3 10.77.2.2
+ping -I lo -I fd77:1::2 -c 1 -W .3 fd77:2::2
+ping -I 10.77.1.2 -c 1 -W .3 10.77.7.1
+ping -I 10.77.1.2 -c 1 -W .3 10.77.8.1
+ping -I 10.77.1.2 -c 1 -W .3 10.77.9.1
+ping -I fd77:1::2 -c 2 -i .2 -W .3 fd77:7::1
+ping -I fd77:1::2 -q -c 1 -W .3 fd77:7::1
 ping -S 1 -c 1 10.77.2.2
 ping -S 100000 -c 1 10.77.2.2
 ping -S 65536 -c 1 fd77:2::2
@@ -647,6 +659,16 @@ ping -s 8 -i .3 10.77.2.2 [SIGQUIT after icmp_seq=1, SIGINT after icmp_seq=2]
 ping -O -i .3 10.77.3.99 [SIGINT after icmp_seq=2]
 """
 
+TERMINAL = """
+NO_COLOR=1 TERM=xterm ping -c 2 -i .2 10.77.2.2 [on a terminal]
+NO_COLOR=1 TERM=xterm ping -c 1 fd77:2::2 [on a terminal]
+NO_COLOR=1 TERM=xterm ping -c 2 -i .3 10.78.1.2 [on a terminal]
+NO_COLOR=1 TERM=xterm ping -c 1 10.77.3.1 [on a terminal]
+NO_COLOR=1 TERM=xterm ping -f -c 3 -i .2 10.77.2.2 [on a terminal]
+NO_COLOR=1 TERM=xterm ping -O -c 2 -i .3 -W .3 10.77.3.99 [on a terminal]
+NO_COLOR=1 TERM=xterm ping -i 0.2 10.77.2.2 [on a terminal, SIGQUIT after icmp_seq=1, SIGINT after icmp_seq=2]
+"""
+
 RAW = """
 ping -c 2 -i .2 10.77.2.2
 ping -c 1 fd77:2::2
@@ -681,6 +703,21 @@ ping -e 0 -c 1 10.77.2.2
 ping -m 5 -c 1 10.77.2.2
 ping -c 1 -W .5 10.77.1.1 10.77.2.2
 ping -F 0x54321 -c 1 fd77:2::2
+ping -I lo -I 10.77.1.2 -c 1 -W .3 10.77.2.2
+ping -I lo -I fd77:1::2 -c 1 -W .3 fd77:2::2
+ping -I far -I fd78::1 -W .3 -c 1 fd77:2::2
+ping -t 0 -c 1 -W .3 fd77:1::1
+ping -B -c 1 fd77:2::2
+ping -r -c 1 fd77:1::1
+ping -C -c 1 10.77.2.2
+ping -M dont -c 1 -s 3000 10.77.1.1
+ping -s 65507 -c 1 10.77.1.1
+ping -s 0 -c 1 10.77.2.2
+ping -e 7 -c 1 fd77:2::2
+ping -L -c 1 -W .3 ff02::1%far
+ping -A -c 3 10.77.2.2
+ping -D -c 1 10.77.2.2
+ping -U -c 1 fd77:2::2
 ping -I far -c 1 10.77.2.2
 ping -Q 8 -t 9 -c 1 10.77.2.2
 ping -f -c 5 10.77.1.1
@@ -719,6 +756,7 @@ BLOCKS = {
     "groups": (GROUPS, EVERYBODY),
     "options": (OPTIONS, EVERYBODY),
     "signals": (SIGNALS, ("user",)),
+    "terminal": (TERMINAL, ("user",)),
     "raw": (RAW, ("raw",)),
     "nobody": (NOBODY, ("nobody",)),
 }
@@ -748,6 +786,7 @@ def parsed(text: str, who: str) -> Line:
         signals=tuple(_signal(part) for part in parts if part.startswith("SIG")),
         ignores=tuple(name for part in parts if part.startswith("ignoring ") for name in part.split()[1:]),
         environment=dict(word.split("=", 1) for word in words[:at]),
+        on_terminal="on a terminal" in parts,
     )
 
 

@@ -16,7 +16,7 @@ from drop_in.masking import report
 from drop_in.programs import Programs
 from drop_in.runs import Line, Pair
 
-PAIRS = 4
+PAIRS = 6
 """Most lines wait most of the time."""
 ATTEMPTS = 3
 """A machine with other work can hold a process up for seconds, and then even two runs of one program differ."""

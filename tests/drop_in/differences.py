@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from pingsock import __version__
 
+_HEAD, _ERRORS, _WIRE = "^--- standard output\n", "^--- standard error\n", "^--- on the wire\n"
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -57,7 +59,14 @@ def source_routed(option: str) -> tuple[tuple[str, str], ...]:
     )
 
 
-_HEAD, _ERRORS, _WIRE = "^--- standard output\n", "^--- standard error\n", "^--- on the wire\n"
+def failed_send(text: str, times: int = 1) -> tuple[tuple[str, str], ...]:
+    """The change of a report by which packets were lost: so many were not sent, for this reason."""
+    return (
+        (r"( received)(, \d+% packet loss)", rf"\1, +{times} errors\2"),
+        (_WIRE, rf"{f'ping: sendmsg: {text}{chr(10)}' * times}\g<0>"),
+    )
+
+
 _ONE_ERROR = (r"( received)(, \d+% packet loss)", r"\1, +1 errors\2")
 _NO_ERROR = (r" received, \+1 errors,", " received,")
 
@@ -228,6 +237,21 @@ NEWER = [
         "ping -p ff -p 00 -c 1 10.77.2.2",
     ),
     Difference(
+        "20250605 shows each pattern while it reads the options",
+        ((f"{_HEAD}", "--- standard output\nPATTERN: 0x12\n"),),
+        "ping -p 12 -c 0 10.77.1.1",
+    ),
+    Difference(
+        "and refuses it then, too",
+        refusal("ping: patterns must be specified as hex digits: zz"),
+        "ping -p zz -c 0 10.77.1.1",
+    ),
+    Difference(
+        "later versions look up the name of the source, for IPv6",
+        (("from ::1 :", "from localhost (::1) :"),),
+        "ping -B -c 1 ip6-localhost",
+    ),
+    Difference(
         "20221126 stops filling a pattern's length before the end",
         (("ff00000000000000$", "ffffffffffffffff"),),
         "ping -p ff -s 8 -c 1 10.77.2.2",
@@ -305,26 +329,31 @@ ping -c 2 -i .3 10.78.1.46 # user
         ),
         "ping -w 2 -c 2 -i .3 10.78.1.18",
     ),
-    Difference(
-        "a send that failed is an error with a reason, and is not waited for",
-        (_ONE_ERROR, (_WIRE, "ping: sendmsg: Operation not permitted (a local firewall rule dropped it)\n\\g<0>")),
-        "ping -c 1 -W 0.3 10.77.6.1",
-    ),
-    Difference(
-        "a send that failed is an error with a reason, and is not waited for",
-        (_ONE_ERROR, (_WIRE, "ping: sendmsg: Invalid argument\n\\g<0>")),
-        "ping -I 127.0.0.1 -c 1 -W .2 10.77.2.2",
-    ),
-    Difference(
-        "a send that failed is an error with a reason, and is not waited for",
-        (
-            _ONE_ERROR,
+    *(
+        Difference("a send that failed is an error with a reason, and is not waited for", failed_send(text), lines)
+        for text, lines in (
+            ("Operation not permitted (a local firewall rule dropped it)", "ping -c 1 -W 0.3 10.77.6.1"),
+            ("Invalid argument", "ping -I 127.0.0.1 -c 1 -W .2 10.77.2.2\nping -I 10.77.1.2 -c 1 -W .3 10.77.9.1"),
+            ("No route to host (a route says unreachable)", "ping -I 10.77.1.2 -c 1 -W .3 10.77.7.1"),
             (
-                _WIRE,
-                "ping: sendmsg: Network is unreachable (no route leads there, or the source address has gone)\n\\g<0>",
+                "Permission denied (a route prohibits it, or it is a broadcast address)",
+                "ping -I 10.77.1.2 -c 1 -W .3 10.77.8.1",
             ),
-        ),
-        "ping -r -c 1 -W .3 10.77.2.2",
+            (
+                "Network is unreachable (no route leads there, or the source address has gone)",
+                "ping -r -c 1 -W .3 10.77.2.2\nping -I lo -I fd77:1::2 -c 1 -W .3 fd77:2::2",
+            ),
+        )
+    ),
+    Difference(
+        "likewise twice",
+        failed_send("No route to host (a route says unreachable)", 2),
+        "ping -I fd77:1::2 -c 2 -i .2 -W .3 fd77:7::1",
+    ),
+    Difference(
+        "likewise, but nothing is printed",
+        (_ONE_ERROR,),
+        "ping -I fd77:1::2 -q -c 1 -W .3 fd77:7::1",
     ),
     Difference(
         "-q is about what is printed, not about what is counted",
@@ -339,6 +368,11 @@ ping -c 2 -i .3 10.78.1.46 # user
             (_WIRE, "ping: connect: Invalid argument\n\\g<0>"),
         ),
         "ping -c 1 -W .3 ff02::1\nping -c 1 -W 0.2 fe80::1",
+    ),
+    Difference(
+        "a source that is to be shown is known",
+        (("from :: : ", "from fe80::ff:fe00:f503%far : "),),
+        "ping -B -W .3 -c 1 fe80::1%far",
     ),
     Difference(
         "with the device, the source is known, and is on it",

@@ -23,7 +23,8 @@ MEASURED = (
     (r"\.fd: \d+", ".fd: N"),
 )
 _IDENT = (r" ident=\d+", " ident=I")
-_PIPE = (r"(?:, )?pipe N$", "")
+_PIPE = (r"(?:, )?\bpipe N\b", "")
+_DOTS = re.compile(r"^[.\b ]*\.[.\b ]*", re.MULTILINE)
 _SHORT = 0.1
 """Seconds; with an interval below, it is the machine's load that decides how many probes are in flight."""
 _LABEL = (r"flow 0x[0-9a-f]{5},", "flow F,")
@@ -33,12 +34,14 @@ def report(observation: Observation, line: Line) -> str:
     """The run as one text, without what is measured."""
     ident, label = _chosen("-e", line), _chosen("-F", line)
     patterns = (*MEASURED, *([] if ident else [_IDENT]), *([] if label else [_LABEL]))
+    out = observation.out
     if _is_fast(line):
         patterns = (*patterns, _PIPE)
+        out = _DOTS.sub(_counted, out) if "-f" in line.arguments else out
     packets = described(observation.packets, shows_ident=ident, shows_label=label)
     sections = {
         "exit status": f"{observation.status}\n",
-        "standard output": _masked(observation.out, patterns),
+        "standard output": _masked(out, patterns),
         "standard error": _masked(observation.err, patterns),
         "on the wire": "".join(f"{packet}\n" for packet in packets),
     }
@@ -51,10 +54,15 @@ def _chosen(option: str, line: Line) -> bool:
     return option in words and words[words.index(option) + 1] not in ("0", "")
 
 
+def _counted(flood: re.Match[str]) -> str:
+    dots = flood[0]
+    return f"({dots.count('.')} dots, {dots.count(chr(8)) // 2} of them wiped)"
+
+
 def _is_fast(line: Line) -> bool:
     words = line.arguments
-    if "-i" not in words:
-        return "-f" in words or "-A" in words
+    if "-A" in words or "-i" not in words:
+        return "-A" in words or "-f" in words
     return _seconds(words[words.index("-i") + 1]) < _SHORT
 
 

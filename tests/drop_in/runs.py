@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
@@ -57,6 +58,8 @@ class Line:
     ignores: tuple[str, ...] = ()
     """Signals it inherits as ignored."""
     environment: dict[str, str] = field(default_factory=dict)
+    on_terminal: bool = False
+    """Whether standard output is a terminal; else it is a pipe, as standard error always."""
 
 
 @dataclass
@@ -83,13 +86,18 @@ def start(bed: Bed, programs: Programs, which: str, line: Line) -> subprocess.Po
     who = WHO[line.who]
     words = ignoring(list(line.ignores), [line.program, *line.arguments])
     bed.prepare(who.group_range)
-    return subprocess.Popen(
+    near, far = os.openpty() if line.on_terminal else (-1, subprocess.PIPE)
+    process = subprocess.Popen(
         as_user(words) if who.is_user else words,
         env=programs.environment(which) | line.environment,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
+        stdout=far,
         stderr=subprocess.PIPE,
     )
+    if line.on_terminal:
+        os.close(far)
+        process.stdout = open(near, "rb", buffering=0)  # noqa: SIM115 - the process' streams are closed with it
+    return process
 
 
 def _attend(
@@ -108,7 +116,7 @@ def _attend(
             if not readable:
                 raise TimeoutError(f"still running after {PATIENCE} s: {streams}")
             for descriptor in is_open.intersection(readable):
-                content = os.read(descriptor, _CHUNK)
+                content = _read(descriptor)
                 streams[descriptor] += content
                 if not content:
                     is_open.remove(descriptor)
@@ -117,6 +125,16 @@ def _attend(
         process.wait(max(0.0, end - time.monotonic()))
     out, err = streams.values()
     return out, err, [*packets, *capture.packets()]
+
+
+def _read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, _CHUNK)
+    except OSError as err:
+        # How a terminal ends whose other side was closed.
+        if err.errno != errno.EIO:
+            raise
+        return b""
 
 
 def _send_due(
