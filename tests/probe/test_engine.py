@@ -316,6 +316,19 @@ def test_targets_come_and_go_for_a_long_time_and_leave_nothing_behind() -> None:
     assert Counted.alive == 0
 
 
+def test_removed_targets_with_long_intervals_are_not_kept_until_they_were_due() -> None:
+    driver = Driver()
+    plan = QUICK.replace(count=0, interval_ns=3600 * SECOND)
+    for _ in range(1000):
+        course = next(stream(1, plan))
+        driver.engine.add(course, driver.now)
+        driver.run(driver.now + 100 * MILLISECOND)
+        driver.engine.remove(course)
+    del course
+    driver.engine.take()
+    assert Counted.alive < 200
+
+
 def test_records_of_one_kind_of_silence_do_not_pass_for_another() -> None:
     """Whatever the reasons for silence: an answer makes the probe answered, once."""
     driver = Driver(lambda _: SILENT)

@@ -50,6 +50,8 @@ MOST_LANES = 64
 """Sockets an engine asks for: four million probes under way."""
 NO_ROOM = (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM)
 """A full queue or a full neighbour table: nothing was sent, and nothing is known of the target."""
+_ENDED_KEPT = 64
+"""Ended courses the agenda may hold beyond as many as those that are active."""
 _DECIDED_AT_ONCE = 1024
 """Probes whose silence is told in one call."""
 _PAUSE = 10 * MILLISECOND
@@ -132,6 +134,9 @@ class Engine:
         course.removed = True
         if not course.ended:
             self._end(course)
+        # Whoever comes and goes would otherwise stay until his next probe was due.
+        if len(self._agenda) > 2 * self.active + _ENDED_KEPT:
+            self._agenda.forget_ended()
 
     @property
     def busy(self) -> bool:

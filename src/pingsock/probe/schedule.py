@@ -20,7 +20,7 @@ All times are monotonic nanoseconds.
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 from pingsock.probe.clock import MILLISECOND, SECOND
 from pingsock.wire.value import Value
@@ -74,7 +74,6 @@ class Agenda:
     def __init__(self) -> None:
         self._heap: list[tuple[int, int, Course]] = []
         self._entered = 0
-        self._returned = 0
 
     def enter(self, due: int, course: Course) -> None:
         """Let `course` come up at `due`."""
@@ -92,6 +91,11 @@ class Agenda:
     def take(self) -> Course:
         """Remove what comes up first and return it. IndexError if there is nothing."""
         return heappop(self._heap)[2]
+
+    def forget_ended(self) -> None:
+        """Remove the courses that have ended."""
+        self._heap = [entry for entry in self._heap if not entry[2].ended]
+        heapify(self._heap)
 
     def __len__(self) -> int:
         return len(self._heap)
