@@ -68,9 +68,9 @@ def test_signals_are_obeyed_though_a_shell_had_turned_them_off(
     assert result.status == 0
 
 
-@pytest.mark.parametrize("program", ["ours", "iputils"])
-def test_a_signal_before_any_reply_is_status_1(network: PingNetwork, program: str) -> None:
-    process = network.start(program, ["10.77.3.99"])
+def test_a_signal_before_any_reply_is_status_1(network: PingNetwork) -> None:
+    # iputils writes its first line into a pipe only with the first reply.
+    process = network.start("ours", ["10.77.3.99"])
     wait_for_line(process, b"PING ")
     process.send_signal(signal.SIGINT)
     result = result_of(process)

@@ -65,6 +65,11 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(command: str, name: str, arguments: list[str]) -> int:
     module = COMMANDS[command]
+    if command == "ping":
+        from pingsock.cli.interrupts import obey_as_c_programs_do  # lazy: other commands have their own ways
+
+        # An interrupt during the imports would be a traceback.
+        obey_as_c_programs_do()
     _import_without_collections(module)
     status: int = sys.modules[module].main(arguments, name)
     return status
