@@ -38,10 +38,10 @@ def rule_names(item: pytest.Function, kind: str) -> tuple[str, str]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # All tests of a run are told here, and others have a "host" that is something else.
-    for item in items:
-        if _HERE in item.path.parents and isinstance(item, pytest.Function) and hasattr(item, "callspec"):
-            if "host" in item.callspec.params:
-                _mark_deviations(item, str(item.callspec.params["host"]))
+    ours = (item for item in items if _HERE in item.path.parents and hasattr(item, "callspec"))
+    for item in ours:
+        if isinstance(item, pytest.Function) and "host" in item.callspec.params:
+            _mark_deviations(item, str(item.callspec.params["host"]))
 
 
 def _mark_deviations(item: pytest.Function, kind: str) -> None:
