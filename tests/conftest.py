@@ -11,6 +11,6 @@ if TYPE_CHECKING:
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--kinds",
-        default="kernel,embedded,memory",
+        default="kernel,embedded,served,memory",
         help="kinds of socket the behavioural suite runs over, separated by commas (default: %(default)s)",
     )

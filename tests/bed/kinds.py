@@ -212,5 +212,16 @@ def _memory() -> Bed:
     return MemoryBed()
 
 
-KINDS: dict[str, Callable[[], Bed]] = {"kernel": KernelBed, "embedded": _embedded, "memory": _memory}
-NEEDS_NAMESPACE = {"kernel", "embedded"}
+def _served() -> Bed:
+    from bed.across import ServiceBed
+
+    return ServiceBed()
+
+
+KINDS: dict[str, Callable[[], Bed]] = {
+    "kernel": KernelBed,
+    "embedded": _embedded,
+    "served": _served,
+    "memory": _memory,
+}
+NEEDS_NAMESPACE = {"kernel", "embedded", "served"}

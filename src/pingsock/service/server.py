@@ -1,0 +1,329 @@
+"""The service itself: many clients, one stack, one thread, one loop.
+
+Theory of operation: an epoll says who has something; the link comes first, then every client in its turn, with a
+bounded number of requests each. Nothing waits for anybody. What one client does wrong ends its own connection.
+
+Some facts about accepting connections
+--------------------------------------
+* Whoever connects waits in the backlog until accepted, with nothing of ours spent on them but a descriptor.
+* Where descriptors run out, accept(2) fails and the listening socket stays readable: a loop would spin.
+
+What this means here
+--------------------
+Connections are limited before descriptors are; who is refused is told why in a goodbye and costs nothing afterwards.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import select
+import socket
+import time
+from errno import EACCES, EAFNOSUPPORT, EMFILE, ENFILE, EOPNOTSUPP, EPERM
+
+from pingsock.service.audit import Audit, Caller
+from pingsock.service.embedded import random_below
+from pingsock.service.guard import Forbidden, Rules
+from pingsock.service.peer import Peer, peer_credentials, say_goodbye
+from pingsock.service.users import Users
+from pingsock.stack.failure import failure
+from pingsock.stack.stack import PROTOCOLS, Stack
+from pingsock.wire import linux
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from pingsock.service.configuration import Configuration
+    from pingsock.service.guard import GuardedLink
+    from pingsock.service.users import User
+    from pingsock.wire.transit import Outbound
+
+ACCEPTED_A_TURN = 16
+SPARE_DESCRIPTORS = 64
+"""For everything but clients."""
+DESCRIPTORS_OF_A_CLIENT = 3
+EXTRA_FOR_ADMINISTRATORS = 8
+"""Connections beyond the quota, so that one with all its sockets open can still ask for the status."""
+ACCEPT_PAUSE = 0.1
+"""Seconds without accepting after accept(2) has failed."""
+MOST_USERS_SHOWN = 500
+
+
+def most_connections() -> int:
+    """How many clients the limit of descriptors allows."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(1, (soft - SPARE_DESCRIPTORS) // DESCRIPTORS_OF_A_CLIENT)
+
+
+class Server:
+    """Lends ping sockets to whoever connects to `listener` and may have them."""
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        link: GuardedLink | None,
+        configuration: Configuration,
+        write_line: Callable[[str], None],
+        facts: dict[str, Any] | None = None,
+        limit: int | None = None,
+    ) -> None:
+        """Owns listener and link from now on. Without a link nothing is served, only handed over.
+
+        `limit` is how many connections there may be, as many as descriptors allow unless given. `facts` are shown with
+        the status as they are.
+        """
+        self._listener = listener
+        self._link = link
+        self._configuration = configuration
+        self._facts = facts or {}
+        self._own_uid = os.geteuid()
+        self._limit = most_connections() if limit is None else limit
+        self._started = time.monotonic()
+        self._reloads = 0
+        self._accepted = 0
+        self._stopping = False
+        self._write_line = write_line
+        self._audit = Audit(write_line)
+        self._users = Users(configuration, time.monotonic)
+        self._peers: dict[int, Peer] = {}
+        self._asking: Peer | None = None
+        self._accept_again = 0.0
+        self._inputs: dict[int, Callable[[], object]] = {}
+        self._epoll = select.epoll()
+        self._arrivals = select.poll()
+        self._stack = None if link is None else self._start_stack(link)
+        self._listener.setblocking(False)
+        self.watch(listener.fileno(), self._accept)
+
+    def _start_stack(self, link: GuardedLink) -> Stack:
+        stack = Stack(link, random_below, self._configuration.policy())
+        link.attach(stack)
+        stack.on_idents_changed = link.update_idents
+        link.update_idents(stack.idents.idents())
+        link.want_types(stack.pairs.replies)
+        link.guard = self._guard
+        self._rules = Rules(self._configuration, link.address_kind)
+        for fileno in link.filenos():
+            self._epoll.register(fileno, select.EPOLLIN)
+            self._arrivals.register(fileno, select.POLLIN)
+        return stack
+
+    def watch(self, fileno: int, call: Callable[[], object]) -> None:
+        """Call this function whenever a descriptor is readable."""
+        self._inputs[fileno] = call
+        self._epoll.register(fileno, select.EPOLLIN)
+
+    # The loop
+
+    def serve(self) -> None:
+        """Until `stop`."""
+        while not self._stopping:
+            self.turn(None)
+
+    def turn(self, timeout: float | None) -> None:
+        """Wait, at most so many seconds, and do what there is to do."""
+        if self._accept_again:
+            timeout = min(timeout or ACCEPT_PAUSE, ACCEPT_PAUSE)
+        events = self._epoll.poll(timeout)
+        self._take_arrivals()
+        for fileno, event in events:
+            if (peer := self._peers.get(fileno)) is not None:
+                self._serve(peer, event)
+            elif (call := self._inputs.get(fileno)) is not None:
+                call()
+        if self._accept_again and time.monotonic() >= self._accept_again:
+            self._accept_again = 0.0
+            self._epoll.register(self._listener.fileno(), select.EPOLLIN)
+
+    def _take_arrivals(self) -> None:
+        """In a kernel a call sees everything that arrived before it; so do requests here."""
+        if self._link is not None:
+            for fileno, _ in self._arrivals.poll(0):
+                self._link.receive(fileno)
+
+    def _serve(self, peer: Peer, event: int) -> None:
+        self._asking = peer
+        try:
+            alive = peer.flush() if event & select.EPOLLOUT else True
+            if alive and not peer.unsent:
+                self._take_arrivals()
+                alive = peer.read()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other clients go on
+            self._write_line(f"closed {peer.caller}: {type(error).__name__}: {error}")
+            alive = False
+        finally:
+            self._asking = None
+        if not alive:
+            self._end(peer)
+        elif peer.unsent or event & select.EPOLLOUT:
+            self._epoll.modify(peer.channel.fileno(), select.EPOLLOUT if peer.unsent else select.EPOLLIN)
+
+    def stop(self) -> None:
+        """Leave `serve` after this turn."""
+        self._stopping = True
+
+    def close(self) -> None:
+        """End every connection, which its client notices, and give everything up."""
+        for peer in tuple(self._peers.values()):
+            self._end(peer)
+        self._listener.close()
+        self._epoll.close()
+        if self._stack is not None:
+            self._stack.on_idents_changed = None
+        if self._link is not None:
+            self._link.close()
+
+    # Connections
+
+    def _accept(self) -> None:
+        for _ in range(ACCEPTED_A_TURN):
+            try:
+                channel, _ = self._listener.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                self._write_line(f"cannot accept connections: {error.strerror}")
+                self._epoll.unregister(self._listener.fileno())
+                self._accept_again = time.monotonic() + ACCEPT_PAUSE
+                return
+            self._admit(channel)
+
+    def _admit(self, channel: socket.socket) -> None:
+        self._accepted += 1
+        try:
+            caller = Caller(*peer_credentials(channel))
+        except OSError:
+            channel.close()
+            return
+        user = self._users[caller.uid]
+        refusal = self._refusal(caller, user)
+        if refusal is not None:
+            errno, reason = refusal
+            self._audit.refuse(caller, user, "socket", errno, reason)
+            say_goodbye(channel, errno)
+            return
+        channel.setblocking(False)
+        peer = Peer(channel, caller, user, self)
+        user.connections += 1
+        self._peers[channel.fileno()] = peer
+        self._epoll.register(channel.fileno(), select.EPOLLIN)
+
+    def _refusal(self, caller: Caller, user: User) -> tuple[int, str] | None:
+        is_administrator = self._is_administrator(caller)
+        if not is_administrator and not self._lets_in(caller):
+            return EACCES, self._not_let_in()
+        if user.connections >= self._configuration.sockets + is_administrator * EXTRA_FOR_ADMINISTRATORS:
+            return EMFILE, f"{user.connections} sockets are open already"
+        if len(self._peers) >= self._limit:
+            return ENFILE, f"all users have {len(self._peers)} sockets open already"
+        return None
+
+    def _is_administrator(self, caller: Caller) -> bool:
+        """May ask for the status; may not, for that, open sockets."""
+        return caller.uid in (0, self._own_uid)
+
+    def _lets_in(self, caller: Caller) -> bool:
+        if caller.uid == self._own_uid and self._own_uid:
+            # Has all that this process has, without asking.
+            return True
+        return self._configuration.lets_in(caller.uid, caller.gid, caller.groups)
+
+    def _not_let_in(self) -> str:
+        return f"neither a permitted user nor in the group range {self._configuration.group_range}".replace("\t", " ")
+
+    def _end(self, peer: Peer) -> None:
+        del self._peers[peer.channel.fileno()]
+        peer.user.connections -= 1
+        peer.user.lent -= peer.is_lease
+        peer.end()
+
+    # What connections ask for
+
+    def stack_for(self, peer: Peer) -> Stack:
+        """The stack that serves a client's socket. EACCES, or EOPNOTSUPP if none are served."""
+        self._require_let_in(peer)
+        if self._stack is None:
+            raise failure(EOPNOTSUPP)
+        return self._stack
+
+    def lend(self, peer: Peer, family: int) -> socket.socket:
+        """A socket of the kernel for a client, exclusive: nobody can come to share its ident.
+
+        EACCES; EAFNOSUPPORT; EOPNOTSUPP if there is something to enforce, or the kernel lets us open none.
+        """
+        self._require_let_in(peer)
+        if family not in PROTOCOLS:
+            raise failure(EAFNOSUPPORT)
+        if not self._configuration.leaves_all_to_the_kernel:
+            raise failure(EOPNOTSUPP)
+        try:
+            lent = socket.socket(family, socket.SOCK_DGRAM, PROTOCOLS[family])
+        except PermissionError as error:
+            raise failure(EOPNOTSUPP) from error
+        lent.setsockopt(linux.SOL_SOCKET, linux.SO_REUSEADDR, 0)
+        peer.user.lent += 1
+        return lent
+
+    def _require_let_in(self, peer: Peer) -> None:
+        if not self._lets_in(peer.caller):
+            self._audit.refuse(peer.caller, peer.user, "socket", EACCES, self._not_let_in())
+            raise failure(EACCES)
+
+    def _guard(self, packet: Outbound) -> None:
+        peer = self._asking
+        if peer is None:
+            raise failure(EPERM)
+        try:
+            self._rules.check(packet, peer.user)
+        except Forbidden as forbidden:
+            errno, reason = forbidden.args
+            self._audit.refuse(peer.caller, peer.user, "send", errno, reason)
+            raise failure(errno) from forbidden
+
+    # Configuration and status
+
+    def reload(self, configuration: Configuration) -> None:
+        """Let another configuration rule from now on. Open sockets stay open, and obey it with their next packet."""
+        self._configuration = configuration
+        self._users.obey(configuration)
+        if self._stack is not None and self._link is not None:
+            self._stack.apply_policy(configuration.policy())
+            self._link.want_types(self._stack.pairs.replies)
+            self._rules = Rules(configuration, self._link.address_kind)
+        self._reloads += 1
+
+    def status_for(self, peer: Peer) -> bytes:
+        """The status as JSON. EACCES for anybody but root and the service's own user."""
+        if not self._is_administrator(peer.caller):
+            self._audit.refuse(peer.caller, peer.user, "status", EACCES, "not root")
+            raise failure(EACCES)
+        return json.dumps(self.status()).encode()
+
+    def status(self) -> dict[str, Any]:
+        """What the service does and has done, as plain data.
+
+        `schema` counts up when a name changes its meaning or goes.
+        """
+        users = self._users.by_packets()
+        lent = sum(user.lent for user in users)
+        return {
+            "schema": 1,
+            **self._facts,
+            "pid": os.getpid(),
+            "uptime_seconds": round(time.monotonic() - self._started, 3),
+            "reloads": self._reloads,
+            "connections": len(self._peers),
+            "connections_limit": self._limit,
+            "connections_accepted": self._accepted,
+            "handed_over": lent,
+            "idents": 0 if self._stack is None else len(self._stack.idents.idents()),
+            "queued_bytes": sum(user.account.queued for user in users),
+            "packets": sum(user.packets for user in users),
+            "packets_lost_unread": 0 if self._link is None else self._link.dropped(),
+            "refusals": self._audit.refusals,
+            "users": [user.as_dict() for user in users[:MOST_USERS_SHOWN]],
+        }
