@@ -264,12 +264,15 @@ class PingRun:
     # Hearing
 
     def _take(self) -> Iterator[Happening]:
-        """What was heard, each counted when its turn comes: a run may end between two."""
+        """What was heard, each counted when its turn comes: a run may end between two.
+
+        As with iputils, what arrived together is told together as long as more is awaited, even if it is enough.
+        """
         heard, self._heard = self._heard, []
         for record, self.reply_options in heard:
             self._count(record)
             yield record
-            if self._over():
+            if self._stopped or (not self.tally.under_way and self._over()):
                 return
 
     def _hear(self, record: Record | Stray) -> None:
