@@ -499,6 +499,7 @@ QUERIES = """
 ping -N help -c 1 fd77:2::2
 ping -N x -c 1 fd77:2::2
 ping -N name -c 1 -W .3 fd77:2::2
+ping -N name -c 1 -W .3 fd77:3::1
 ping -N name -c 1 -W .3 10.77.2.2
 ping -N ipv6 -c 1 -W .3 fd77:2::2
 ping -N ipv4-all -c 1 -W .3 fd77:2::2
@@ -545,6 +546,9 @@ ping -l 3 -c 1 -i .2 10.78.1.23
 ping -l 3 -c 3 -i .2 -W .3 10.77.3.99
 ping -l 4 -c 4 -i .2 10.78.1.23
 ping -l 20 -c 20 -i .2 -q 10.78.1.23
+ping -l 3 -c 1 -w 2 10.77.2.2
+ping -l 3 -c 3 -i .01 -W .3 10.77.3.1
+ping -l 3 -c 3 -i .01 -W .3 fd77:3::1
 ping -w 1 -c 2 -i 0.2 10.77.2.2
 ping -w 1 -i 0.4 10.77.2.2
 ping -w 1 10.77.3.1
@@ -706,6 +710,8 @@ ping -F 0x54321 -c 1 fd77:2::2
 ping -I lo -I 10.77.1.2 -c 1 -W .3 10.77.2.2
 ping -I lo -I fd77:1::2 -c 1 -W .3 fd77:2::2
 ping -I far -I fd78::1 -W .3 -c 1 fd77:2::2
+ping -I far -c 1 -W .3 10.78.1.4
+ping -I far -c 1 -W .3 fd78:1::4
 ping -t 0 -c 1 -W .3 fd77:1::1
 ping -B -c 1 fd77:2::2
 ping -r -c 1 fd77:1::1
