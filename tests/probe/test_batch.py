@@ -227,7 +227,7 @@ def test_replies_that_did_not_fit_are_told_as_overflow(monkeypatch: pytest.Monke
 @pytest.mark.parametrize("window", [MILLISECOND, 10_000 * MILLISECOND])
 def test_more_targets_than_sequence_numbers(window: int) -> None:
     plan = Plan(timeout_ns=5_000 * MILLISECOND, late_window_ns=window)
-    tally = RunTally()
+    tally = RunTally(histogram=True)
     answered = set()
     for what in BatchRun(ipv4_blocks(LOOPBACK, 70_000), plan):
         if isinstance(what, Replies):

@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 import struct
+import sys
 from array import array
 from collections.abc import Iterator
 
@@ -13,6 +14,7 @@ import pytest
 
 from pingsock.sockets import mmsg
 from pingsock.sockets.mmsg import (
+    MessageImage,
     NoBatchCalls,
     ReceiveBatch,
     SendBatch,
@@ -101,21 +103,34 @@ def test_a_longer_message_leaves_nothing_behind(pair: tuple[socket.socket, socke
     batch = batch_to(receiver, 1, 8)
     batch.send(sender.fileno(), 0, 1)
     received.receive(receiver.fileno(), 0)
-    assert received.are_equal(0, 1, bytes(received.stride))
+    assert received.are_like(MessageImage(received, b""), 0, 1)
 
 
-def test_equal_messages_are_found_equal(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_messages_are_compared_with_what_they_should_be(pair: tuple[socket.socket, socket.socket]) -> None:
     sender, receiver = pair
     batch = batch_to(receiver, 4, 8)
-    batch.messages[:24] = b"sameness" * 3
+    for number, message in enumerate((b"sameness", b"samEness", b"sameness", b"otherone")):
+        batch.messages[8 * number : 8 * number + 8] = message
     batch.send(sender.fileno(), 0, 4)
     received = ReceiveBatch(receiver.family, 4, 8, 8 + LONGER, 0)
     received.receive(receiver.fileno(), 0)
-    same, other = (text.ljust(received.stride, b"\0") for text in (b"sameness", b"otherone"))
-    assert received.are_equal(0, 3, same)
-    assert received.are_equal(1, 2, same)
-    assert not received.are_equal(0, 4, same)
-    assert not received.are_equal(0, 3, other)
+    image = MessageImage(received, b"sameness")
+    assert received.are_like(image, 0, 1)
+    assert not received.are_like(image, 0, 2)
+    image.column(3, "B")[1] = ord("E")
+    assert received.are_like(image, 0, 3)
+    assert received.are_like(image, 1, 2)
+    assert not received.are_like(image, 0, 4)
+
+
+def test_room_is_the_same_after_messages_of_any_kind(pair: tuple[socket.socket, socket.socket]) -> None:
+    sender, receiver = pair
+    received = ReceiveBatch(receiver.family, 4, 8, 8 + LONGER, 0)
+    for length, ordinary in ((8, True), (3, False), (8, True), (200, False), (8, True), (8, True)):
+        batch_to(receiver, 3, length).send(sender.fileno(), 0, 3)
+        assert received.receive(receiver.fileno(), 0) == 3
+        assert received.are_ordinary(0, 3) is ordinary
+        assert received.message(2) == b"\2" * min(length, 8 + LONGER)
 
 
 def test_control_data_goes_and_comes(pair: tuple[socket.socket, socket.socket]) -> None:
@@ -131,6 +146,8 @@ def test_control_data_goes_and_comes(pair: tuple[socket.socket, socket.socket]) 
     received.receive(receiver.fileno(), 0)
     assert received.are_ordinary(0, 3)
     assert received.control_column(mmsg.CONTROL_HEADER, "i")[:3].tolist() == [77] * 3
+    octets = [received.control_octets(mmsg.CONTROL_HEADER + at, 3) for at in range(4)]
+    assert octets[:: 1 if sys.byteorder == "little" else -1] == [b"MMM", bytes(3), bytes(3), bytes(3)]
     assert split_control(received.control(2)) == [(level, item, struct.pack("=i", 77))]
 
 

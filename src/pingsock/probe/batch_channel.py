@@ -4,8 +4,8 @@ Theory of operation
 -------------------
 
 What ordinary replies look like is known beforehand, all but checksum, sequence number and time. So a whole batch is
-compared with what it should be, field by field over all its messages: each comparison is one operation on two columns.
-If all are equal, the batch is accounted for, again column by column.
+compared with an image of what it should be, into which checksums and sequence numbers were copied. If they are equal,
+the batch is accounted for, column by column.
 
 If not, each half of it is tried alone, and so on. A single message that is not ordinary is handed to the ledger, which
 decides about it as in every other driver. So an odd message costs what it costs, and not the others.
@@ -14,10 +14,11 @@ decides about it as in every other driver. So an odd message costs what it costs
 from __future__ import annotations
 
 import errno
+import socket
 import struct
 import sys
 from array import array
-from operator import itemgetter, sub
+from operator import itemgetter
 from socket import AF_INET, inet_ntop
 
 from pingsock.probe.batch_replies import Replies
@@ -25,7 +26,7 @@ from pingsock.probe.channel import Channel
 from pingsock.probe.clock import SECOND
 from pingsock.probe.ledger import SEQUENCES
 from pingsock.probe.outcome import WAITING
-from pingsock.sockets.mmsg import CONTROL_HEADER, ReceiveBatch, split_control
+from pingsock.sockets.mmsg import CONTROL_HEADER, MessageImage, ReceiveBatch, split_control
 from pingsock.wire import linux
 
 TYPE_CHECKING = False
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from pingsock.probe.records import Record, Stray
     from pingsock.sockets.choose import PingSocket
 
-CAPACITY = 512
+CAPACITY = 256
 _ECHO_REPLY = {True: 0, False: 129}
 _CHECKSUM_AT, _SEQUENCE_AT = 2, 6
 _ADDRESS_COLUMNS = {True: ((4, "I"),), False: ((8, "Q"), (16, "Q"))}
@@ -46,13 +47,14 @@ _SECONDS_AT = CONTROL_HEADER
 _NANOSECONDS_AT = CONTROL_HEADER + _WORD
 _HOP_LIMIT_AT = 2 * CONTROL_HEADER + 2 * _WORD
 _CONTROL_LENGTH = _HOP_LIMIT_AT + _WORD
+_HOP_LIMIT_OCTET = _HOP_LIMIT_AT + (3 if sys.byteorder == "big" else 0)
+"""The only byte of a hop limit that is not zero."""
 _SOCKADDR = {True: struct.Struct(linux.SOCKADDR_IN_LAYOUT), False: struct.Struct(linux.SOCKADDR_IN6_LAYOUT)}
 _LONGER_REPLY = 128
 """Room for replies that are longer than their probe; more is cut off."""
 _ALL_WAITING = (WAITING,) * CAPACITY
 _ROUNDS = 8
 """Batches read before it is looked whether something is due."""
-_ZEROS = memoryview(array("H", bytes(2 * CAPACITY)))
 
 
 def _network_order() -> memoryview:
@@ -79,8 +81,6 @@ class ReplyBuffer:
         self.addresses = [batch.name_column(at, kind) for at, kind in _ADDRESS_COLUMNS[self.is_ipv4]]
         self.seconds = batch.control_column(_SECONDS_AT, "l")
         self.nanoseconds = batch.control_column(_NANOSECONDS_AT, "l")
-        self.hop_limits = batch.control_column(_HOP_LIMIT_AT + (3 if sys.byteorder == "big" else 0), "B")
-        """The only byte of them that is not zero."""
 
     def source(self, number: int) -> tuple[object, ...]:
         """Who sent one message."""
@@ -120,8 +120,10 @@ class BatchChannel(Channel):
         ident = self.sock.getsockname()[1]
         kind = _ECHO_REPLY[buffer.is_ipv4]
         self._buffer_of_replies, self._payload = buffer, payload
-        header = struct.pack(">BBHHH", kind, 0, 0, ident, 0)
-        self.template = (header + payload).ljust(buffer.batch.stride, b"\0")
+        self.template = struct.pack(">BBHHH", kind, 0, 0, ident, 0) + payload
+        self.image = MessageImage(buffer.batch, self.template)
+        self.expected_checksums = self.image.column(_CHECKSUM_AT, "H")
+        self.expected_sequences = self.image.column(_SEQUENCE_AT, "H")
 
     def collect(self) -> bool:
         """As `Channel.collect`, in batches."""
@@ -171,17 +173,13 @@ class _Batch:
         self._now, calendar = channel.read_clocks()
         self._offset = calendar - self._now
         self._checksums = buffer.checksums[:count].tobytes()
-        self._raw_sequences = buffer.sequences[:count].tobytes()
-        self._seconds = buffer.seconds[:count].tobytes()
-        self._nanoseconds = buffer.nanoseconds[:count].tolist()
-        self._hop_limits = buffer.hop_limits[:count].tobytes()
-        buffer.checksums[:count] = _ZEROS[:count]
-        buffer.sequences[:count] = _ZEROS[:count]
+        self._stamps = buffer.nanoseconds[:count].tobytes()
+        self._hop_limits = buffer.batch.control_octets(_HOP_LIMIT_OCTET, count)
 
     def accept(self, first: int, last: int) -> None:
         """Account for the messages from number `first` to before `last`."""
         if last - first > 1:
-            if self._look_ordinary(first, last) and (self._account_in_order(first, last) or self._account(first, last)):
+            if self._are_alike(first, last) and (self._account_in_order(first, last) or self._account(first, last)):
                 return
             middle = (first + last) // 2
             self.accept(first, middle)
@@ -189,51 +187,50 @@ class _Batch:
         elif last > first:
             self._accept_one(first)
 
-    def _look_ordinary(self, first: int, last: int) -> bool:
-        """Whether all are of the right length, type and payload, and were stamped in the same second."""
-        batch, at = self._buffer.batch, first * _WORD
-        return (
-            batch.are_ordinary(first, last)
-            and batch.are_equal(first, last, self._channel.template)
-            and self._seconds[at : last * _WORD] == self._seconds[at : at + _WORD] * (last - first)
-        )
+    def _are_alike(self, first: int, last: int) -> bool:
+        """Whether all are of the right length, and were stamped in the same second."""
+        seconds = self._buffer.seconds[first:last].tobytes()
+        return self._buffer.batch.are_ordinary(first, last) and seconds == seconds[:_WORD] * (last - first)
+
+    def _look_ordinary(self, first: int, last: int, sequences: memoryview) -> bool:
+        """Whether all are of the right type and payload, and have these sequence numbers."""
+        channel = self._channel
+        channel.expected_checksums[first:last] = self._buffer.checksums[first:last]
+        channel.expected_sequences[first:last] = sequences
+        return self._buffer.batch.are_like(channel.image, first, last)
 
     def _account_in_order(self, first: int, last: int) -> bool:
         """As `_account`, for the most frequent case: they came in the order in which one call sent their probes."""
         ledger, count = self._ledger, last - first
-        start = int.from_bytes(self._raw_sequences[2 * first : 2 * first + 2], "big")
+        start = socket.ntohs(self._buffer.sequences[first])
         stop = start + count
         group = ledger.group_of(start)
         if (
             group is None
             or stop > group.start + group.count
-            or self._raw_sequences[2 * first : 2 * last] != SEQUENCE_NUMBERS[start:stop].tobytes()
             or not ledger.all_wait(start, stop)
+            or not self._look_ordinary(first, last, SEQUENCE_NUMBERS[start:stop])
         ):
             return False
         for column, sources in zip(ledger.addresses, self._buffer.addresses, strict=True):
             if column[start:stop].tobytes() != sources[first:last].tobytes():
                 return False
         begin, step = group.sent_at(start), group.step
-        times = range(begin, begin + count * step, step) if step else [begin] * count
-        # Numbers below 2 ** 30 are subtracted in half the time.
-        shift = self._shift(first)
-        sent = range(begin - shift, begin - shift + count * step, step) if step else [begin - shift] * count
-        round_trips = list(map(sub, self._nanoseconds[first:last], sent))
-        longest = max(round_trips)
-        if not self._are_in_time(first, last, longest, begin):
+        if not self._are_in_time(first, last, begin):
             return False
         ledger.answered_in_order(start, stop)
-        self._tell(first, last, (group,) * count, range(start, stop), times, round_trips, longest)
+        begin += self._since_second(first)
+        departures = range(begin, begin + count * step, step) if step else (begin,) * count
+        self._tell(first, last, (group,) * count, range(start, stop), departures)
         return True
 
     def _account(self, first: int, last: int) -> bool:
         """Account for these messages, if each answers a waiting probe of a group in time; else say False."""
         ledger, count = self._ledger, last - first
-        numbers = array("H", self._raw_sequences[2 * first : 2 * last])
-        if sys.byteorder == "little":
-            numbers.byteswap()
-        sequences = numbers.tolist()
+        raw = self._buffer.sequences[first:last]
+        if not self._look_ordinary(first, last, raw):
+            return False
+        sequences = [*map(socket.ntohs, raw)]
         pick = itemgetter(*sequences)
         if pick(ledger.probe_states) != _ALL_WAITING[:count] or len(set(sequences)) != count:
             return False
@@ -245,26 +242,22 @@ class _Batch:
             group.begin + (sequence - group.start) * group.step
             for group, sequence in zip(groups, sequences, strict=True)
         ]
-        shift = self._shift(first)
-        received = self._nanoseconds[first:last]
-        round_trips = [shift + stamp - sent for stamp, sent in zip(received, times, strict=True)]
-        longest = max(round_trips)
-        if not self._are_in_time(first, last, longest, min(times)):
+        if not self._are_in_time(first, last, min(times)):
             return False
         ledger.answered(sequences)
-        self._tell(first, last, groups, sequences, times, round_trips, longest)
+        since = self._since_second(first)
+        self._tell(first, last, groups, sequences, [since + sent for sent in times])
         return True
 
-    def _shift(self, number: int) -> int:
-        """What is to be added to the nanoseconds of a message's stamp to have it on the monotonic clock."""
-        at = number * _WORD
-        return int.from_bytes(self._seconds[at : at + _WORD], sys.byteorder) * SECOND - self._offset
+    def _since_second(self, number: int) -> int:
+        """What is to be added to a monotonic time to have it since the second in which the message was stamped."""
+        return self._offset - self._buffer.seconds[number] * SECOND
 
-    def _are_in_time(self, first: int, last: int, longest: int, begin: int) -> bool:
+    def _are_in_time(self, first: int, last: int, begin: int) -> bool:
         """Whether no probe, sent from `begin` on, was answered too late, and the stamps are to be believed."""
         return (
-            longest <= self._ledger.timeout
-            and self._shift(first) + self._nanoseconds[last - 1] <= self._now
+            self._now - begin <= self._ledger.timeout
+            and self._buffer.nanoseconds[last - 1] - self._since_second(first) <= self._now
             and self._channel.stepwatch.stepped_at <= begin
         )
 
@@ -272,22 +265,25 @@ class _Batch:
         self,
         first: int,
         last: int,
-        groups: tuple[Group, ...],
+        groups: Sequence[Group],
         sequences: Sequence[int],
-        times: Sequence[int],
-        round_trips: list[int],
-        longest: int,
+        departures: Sequence[int],
     ) -> None:
-        hop_limits, checksums = self._hop_limits[first:last], self._checksums[2 * first : 2 * last]
-        template = self._channel.template[: self._buffer.length]
         self._channel.hear_replies(
-            Replies(groups, sequences, times, self._offset, round_trips, longest, hop_limits, checksums, template)
+            Replies(
+                groups,
+                sequences,
+                self._buffer.seconds[first],
+                departures,
+                self._stamps[first * _WORD : last * _WORD],
+                self._hop_limits[first:last],
+                self._checksums[2 * first : 2 * last],
+                self._channel.template,
+            )
         )
 
     def _accept_one(self, number: int) -> None:
         """Let the ledger decide about one message."""
-        batch, at = self._buffer.batch, number * self._buffer.batch.stride
-        for field, saved in ((_CHECKSUM_AT, self._checksums), (_SEQUENCE_AT, self._raw_sequences)):
-            batch.messages[at + field : at + field + 2] = saved[2 * number : 2 * number + 2]
+        batch = self._buffer.batch
         items = split_control(batch.control(number))
         self._channel.hear_one_untrusted(batch.message(number), items, self._buffer.source(number))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from operator import sub
+
+from pingsock.probe.clock import SECOND
 from pingsock.probe.records import INTERPOLATED, Reply, Summary
 from pingsock.probe.statistics import Statistics
 
@@ -24,47 +27,52 @@ class Replies:
 
     __slots__ = (
         "_checksums",
+        "_departures",
         "_groups",
         "_hop_limits",
-        "_offset",
+        "_interpolated",
+        "_second",
         "_sequences",
+        "_stamps",
         "_template",
-        "_times",
-        "interpolated",
-        "longest",
     )
 
     def __init__(
         self,
         groups: Sequence[Group],
         sequences: Sequence[int],
-        times: Sequence[int],
-        offset: int,
-        interpolated: list[int],
-        longest: int,
+        second: int,
+        departures: Sequence[int],
+        stamps: bytes,
         hop_limits: bytes,
         checksums: bytes,
         template: bytes,
     ) -> None:
-        """All but `offset`, `longest` and `template` are columns.
+        """All but `second` and `template` are columns.
 
-        `times` tells when each probe was sent (monotonic; the realtime clock is `offset` ahead); hop limits and
-        checksums are those of the replies; `template` is a reply without checksum and sequence number.
+        Each reply was received, and its probe was sent, so many nanoseconds after `second` (realtime clock); stamps of
+        receiving are C longs. Hop limits and checksums are those of the replies; `template` is a reply without checksum
+        and sequence number.
         """
         self._groups = groups
         self._sequences = sequences
-        self._times = times
-        self._offset = offset
-        self.interpolated = interpolated
-        """Round trips, nanoseconds."""
-        self.longest = longest
-        """The longest of them."""
+        self._second = second
+        self._departures = departures
+        self._stamps = stamps
         self._hop_limits = hop_limits
         self._checksums = checksums
         self._template = template
+        self._interpolated: list[int] | None = None
+
+    @property
+    def interpolated(self) -> list[int]:
+        """Round trips, nanoseconds."""
+        if self._interpolated is None:
+            self._interpolated = list(map(sub, memoryview(self._stamps).cast("l").tolist(), self._departures))
+        return self._interpolated
 
     def __len__(self) -> int:
-        return len(self.interpolated)
+        return len(self._hop_limits)
 
     def target(self, number: int) -> Target:
         """Who sent one of them, counted from 0."""
@@ -95,7 +103,7 @@ class Replies:
             target,
             1,
             self._sequences[number],
-            self._times[number] + self._offset,
+            self._second * SECOND + self._departures[number],
             target.address,
             self.message(number),
             self._hop_limits[number],

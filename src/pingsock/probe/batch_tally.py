@@ -33,39 +33,48 @@ def _make_table() -> list[int]:
 
 
 class RunTally:
-    """Replies of all targets together, and the round trips of first replies, late ones included."""
+    """Replies of all targets together, and the round trips of first replies, late ones included.
 
-    def __init__(self) -> None:
+    A histogram of them is counted if it is wanted; that takes as long as all the rest.
+    """
+
+    def __init__(self, *, histogram: bool = False) -> None:
         self.replies = 0
         """First replies that came in time."""
         self.records: Counter[type] = Counter()
         """How many records of which class were told, those that a `Replies` stands for not counted."""
         self._entered = 0
         self._sum = 0
-        self._minimum = 0
-        self._maximum = 0
-        self._table = _make_table()
+        self.minimum = 0
+        """The shortest round trip, nanoseconds; 0 without any."""
+        self.maximum = 0
+        """The longest."""
+        self._table = _make_table() if histogram else []
         self._counts: list[Counter[int]] = [Counter() for _ in range(_LEVELS)]
 
     def enter_replies(self, replies: Replies) -> None:
         """Count ordinary replies."""
         self.replies += len(replies)
-        self._enter(replies.interpolated, replies.longest)
+        self._enter(replies.interpolated)
 
     def enter(self, record: Any) -> None:
         """Count any record."""
         self.records[type(record)] += 1
         self.replies += type(record) is Reply
         if isinstance(record, (Reply, Late)):
-            self._enter([record.round_trip_ns], record.round_trip_ns)
+            self._enter([record.round_trip_ns])
 
-    def _enter(self, round_trips: list[int], longest: int) -> None:
-        shortest = min(round_trips)
+    def _enter(self, round_trips: list[int]) -> None:
+        shortest, longest = min(round_trips), max(round_trips)
         least = max(shortest, 0)
-        self._minimum = min(self._minimum, least) if self._entered else least
-        self._maximum = max(self._maximum, longest)
+        self.minimum = min(self.minimum, least) if self._entered else least
+        self.maximum = max(self.maximum, longest)
         self._sum += sum(round_trips)
         self._entered += len(round_trips)
+        if self._table:
+            self._enter_buckets(round_trips, shortest, longest)
+
+    def _enter_buckets(self, round_trips: list[int], shortest: int, longest: int) -> None:
         if shortest >= -_TABLE_SIZE and longest < _TABLE_SIZE and len(round_trips) > 1:
             self._counts[0].update(itemgetter(*round_trips)(self._table))
         else:
@@ -92,11 +101,13 @@ class RunTally:
 
     @property
     def histogram(self) -> Histogram:
-        """All round trips."""
+        """All round trips; empty if it was not wanted."""
         histogram = Histogram()
+        if not self._table:
+            return histogram
         for level, counts in enumerate(self._counts):
             for bucket, count in counts.items():
                 histogram.counts[bucket + level * _BUCKETS_LOWER] = count
         histogram.count = self._entered
-        histogram.minimum, histogram.maximum = self._minimum, self._maximum
+        histogram.minimum, histogram.maximum = self.minimum, self.maximum
         return histogram

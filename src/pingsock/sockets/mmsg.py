@@ -14,13 +14,15 @@ A batch of N messages has one array for each of these, and message number n has 
 A *column* is one field of all messages: a strided memoryview, which copies from and to arrays at C speed. Nothing is
 done for each message in Python, so a batch costs a few nanoseconds a message beside the system call.
 
+An *image* is an array as it should be after a call: whether everything is as it should be is one comparison then.
+
 Some facts about these calls
 ----------------------------
 
 * Both return how many messages were dealt with. An error is told only if it met the first one; met later, it is
   kept and returned by the next call.
 * recvmmsg writes the lengths of name and control data and the flags into the headers, so these must be set again
-  before each call.
+  before each call; unless it wrote what was there before.
 * ctypes releases the interpreter lock while they run.
 """
 
@@ -38,11 +40,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-_NAMELEN_AT = struct.calcsize("@P")
-_CONTROL_AT = struct.calcsize("@PIPN0P")
-_CONTROLLEN_AT = struct.calcsize("@PIPNP0N")
-_FLAGS_AT = struct.calcsize("@PIPNPN0i")
-_LENGTH_AT = struct.calcsize("@PIPNPNi0P")
 _HEADER = struct.Struct("@PIPNPNi0PI0P")
 """struct mmsghdr: name, namelen, iov, iovlen, control, controllen, flags; length of the message."""
 _VECTOR = struct.Struct("@PN")
@@ -82,10 +79,6 @@ def _comparison() -> Any:
     return function
 
 
-def _repeated(kind: str, number: int, count: int) -> memoryview:
-    return _cast(memoryview(struct.pack(f"@{count}{kind}", *[number] * count)), kind)
-
-
 def require_batch_calls() -> None:
     """Raise NoBatchCalls unless both calls are there."""
     _function("sendmmsg")
@@ -113,6 +106,10 @@ class _Memory:
         self._map = mmap.mmap(-1, max(size, 1))
         self.view = memoryview(self._map)
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
+
+    def octets(self, at: int, stride: int, count: int) -> bytes:
+        """The byte `at` bytes from the start of each `stride` bytes, in a sixth of the time a column takes."""
+        return self._map[at : at + count * stride : stride]
 
     def column(self, at: int, stride: int, kind: str, count: int) -> memoryview:
         """The field of format `kind`, `at` bytes from the start of each `stride` bytes."""
@@ -184,6 +181,20 @@ class SendBatch(_Batch):
         return sent
 
 
+class MessageImage:
+    """What the messages of a `ReceiveBatch` should be: `message` all of them, but for columns filled later."""
+
+    def __init__(self, batch: ReceiveBatch, message: bytes) -> None:
+        self._stride, self._capacity = batch.stride, batch.capacity
+        self._memory = _Memory(batch.capacity * batch.stride)
+        self._memory.view[:] = message.ljust(batch.stride, b"\0") * batch.capacity
+        self.address = self._memory.address
+
+    def column(self, at: int, kind: str) -> memoryview:
+        """The field of that format at byte `at` of each message."""
+        return self._memory.column(at, self._stride, kind, self._capacity)
+
+
 class ReceiveBatch(_Batch):
     """Room for up to `capacity` messages of up to `room` bytes, with up to `control_length` bytes of control data each.
 
@@ -196,58 +207,55 @@ class ReceiveBatch(_Batch):
         self._call = _function("recvmmsg")
         super().__init__(family, capacity, stride_of(room), control_length)
         self._length = length
-        self._room = room
         self._control_length = control_length
         self._vectors = _Memory(capacity * _VECTOR.size)
         self._compare = _comparison()
         self._is_clean = True
         """Nothing is in memory behind the first `length` bytes of each message."""
+        self._written = 0
+        """So many headers may be other than in the image."""
         for number in range(capacity):
             message = self._messages.address + number * self.stride
             vector = self._vectors.address + number * _VECTOR.size
             name = self._names.address + number * self.name_stride
             control = self._controls.address + number * control_length
             _VECTOR.pack_into(self._vectors.view, number * _VECTOR.size, message, room)
-            header = (name, self._name_length, vector, 1, control, control_length, 0, 0)
+            header = (name, self._name_length, vector, 1, control, control_length, 0, length)
             _HEADER.pack_into(self.headers, number * _HEADER.size, *header)
-        size = _HEADER.size
-        self._name_lengths = self._headers.column(_NAMELEN_AT, size, "I", capacity)
-        self._control_lengths = self._headers.column(_CONTROLLEN_AT, size, "N", capacity)
-        self._fresh_name_lengths = _repeated("I", self._name_length, capacity)
-        self._fresh_control_lengths = _repeated("N", control_length, capacity)
-        self._ordinary = (
-            (self._headers.column(_LENGTH_AT, size, "I", capacity), _repeated("I", length, capacity).tobytes()),
-            (self._control_lengths, self._fresh_control_lengths.tobytes()),
-            (self._headers.column(_FLAGS_AT, size, "i", capacity), _repeated("i", 0, capacity).tobytes()),
-        )
+        self._image = _Memory(capacity * _HEADER.size)
+        self._image.view[:] = self.headers
 
     def receive(self, descriptor: int, flags: int) -> int:
         """Receive what there is, up to `capacity` messages; how many. OSError if there is none."""
         if not self._is_clean:
             self.messages[:] = bytes(len(self.messages))
             self._is_clean = True
-        # The kernel has written over these; the other fields it writes it does not read.
-        self._name_lengths[:] = self._fresh_name_lengths
-        self._control_lengths[:] = self._fresh_control_lengths
+        if self._written:
+            written = self._written * _HEADER.size
+            self.headers[:written] = self._image.view[:written]
         received: int = self._call(descriptor, self._headers.address, self.capacity, flags, None)
+        self._written = max(received, 0)
         if received < 0:
             raise _last_error()
         return received
 
     def are_ordinary(self, first: int, last: int) -> bool:
         """Whether the messages from `first` to before `last` have the length and the control data that were planned."""
-        for column, ordinary in self._ordinary:
-            if column[first:last].tobytes() != ordinary[: (last - first) * column.itemsize]:
-                return False
+        begin, size = first * _HEADER.size, (last - first) * _HEADER.size
+        if self._compare(self._headers.address + begin, self._image.address + begin, size):
+            return False
+        if last - first == self._written:
+            self._written = 0
         return True
 
-    def are_equal(self, first: int, last: int, message: bytes) -> bool:
-        """Whether the messages from `first` to before `last` are `message`, zeros behind it up to `stride` bytes."""
-        # Equal to its successor, each of them: nothing is copied, and there is nothing else to read.
-        begin = self._messages.address + first * self.stride
-        return self.messages[first * self.stride : (first + 1) * self.stride] == message and not self._compare(
-            begin, begin + self.stride, (last - first - 1) * self.stride
-        )
+    def are_like(self, image: MessageImage, first: int, last: int) -> bool:
+        """Whether the messages from `first` to before `last` are what they should be, with only zeros behind them."""
+        begin = first * self.stride
+        return not self._compare(self._messages.address + begin, image.address + begin, (last - first) * self.stride)
+
+    def control_octets(self, at: int, count: int) -> bytes:
+        """The byte `at` of the control data of the first `count` messages."""
+        return self._controls.octets(at, self._control_length, count)
 
     def control_column(self, at: int, kind: str) -> memoryview:
         """The field of that format at byte `at` of each message's control data."""
