@@ -44,6 +44,8 @@ TIME_BYTES = 16
 _TIME = Struct(linux.TIMEVAL_NEW_LAYOUT)
 _ICMP_HEADER = 8
 _NOT_NOW = (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM)
+_MOST_UNREAD = 64
+"""Probes sent in a row before their replies are read, so that the receive buffer has room for them and their stamps."""
 _LONGEST_WAIT = 3600 * SECOND
 _MOST_SLOWDOWN = 50_000
 """Microseconds by which a full device queue may lengthen an adaptive interval each time."""
@@ -178,9 +180,13 @@ class PingRun:
         """Ping, and yield what happens as it happens. Ends as the plan says, or after `stop`."""
         self._start()
         while not self._over():
+            unread = 0
             # What may be sent ahead of its time leaves before anything is read, or it would not be ahead.
             while self._schedule.next_send(self.tally) <= self._now():
                 self._send()
+                unread += 1
+                if unread % _MOST_UNREAD == 0:
+                    self._channel.collect()
                 yield from self._take()
                 if self._over():
                     return
