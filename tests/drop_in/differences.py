@@ -471,12 +471,10 @@ ping -c 2 -i .3 10.78.1.46 # user
 
 
 DEFECTS = {
-    ("ping -l 3 -c 1 -w 2 10.77.2.2", "root"): "replies that wait when -w ends by the count are not read",
-    ("ping -l 3 -c 1 -w 2 10.77.2.2", "user"): "replies that wait when -w ends by the count are not read",
     ("ping -I lo -I fd77:1::2 -c 1 -W .3 fd77:2::2", "raw"): "our own layer does not insist on the device for IPv6",
     ("ping -I far -c 1 -W .3 fd78:1::4", "raw"): "our own layer does not insist on the device for IPv6",
 }
-"""(Command line, who) -> what ours does wrong there. Such a test fails when it is mended, so that it leaves this table."""
+"""(Command line, who) -> what ours does wrong there. When it is mended the test fails, so that it leaves this table."""
 
 
 def differences_of(text: str, who: str) -> list[Difference]:

@@ -34,8 +34,9 @@ def cases() -> list[ParameterSet]:
 def comparisons(request: pytest.FixtureRequest) -> Iterator[Comparisons]:
     if why := missing_tools():
         pytest.skip(why)
-    wanted = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
-    with Comparisons([(each["text"], each["who"]) for each in wanted if "text" in each and "who" in each]) as running:
+    selected = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
+    keys = [(each.get("text"), each.get("who")) for each in selected]
+    with Comparisons([key for key in keys if key in LINES]) as running:
         yield running
 
 
