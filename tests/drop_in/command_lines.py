@@ -101,6 +101,7 @@ ping -qZ 10.77.1.1
 ping -V
 ping -V -c 0
 ping -q -V 10.77.1.1
+ping '-?' 10.77.2.2
 """
 
 NUMBERS = """
@@ -145,6 +146,8 @@ ping -i 1e400 10.77.1.1
 ping -i 1e-310 10.77.1.1
 ping -i 1x -c 1 10.77.1.1
 ping -i 0x1p-3 -c 2 10.77.1.1
+ping -i 0x1p-7 -c 2 10.77.1.1
+ping -l 3 -i 1000000 -c 1 10.77.1.1
 ping -i '' 10.77.1.1
 ping -i 2147483.647 -c 3 10.77.1.1
 ping -i 2147483.648 -c 3 10.77.1.1
@@ -169,6 +172,10 @@ ping -Q x 10.77.1.1
 ping -Q '' -c 1 10.77.1.1
 ping -Q 0x100 10.77.1.1
 ping -Q 0x1g 10.77.1.1
+ping -Q 0x -c 1 10.77.2.2
+ping -Q 12x 10.77.2.2
+ping -Q -2 -c 1 10.77.2.2
+ping -Q -2 -4 -c 1 10.77.2.2
 ping -F x fd77:1::1
 ping -F 0x100000 fd77:1::1
 ping -F -1 fd77:1::1
@@ -282,6 +289,7 @@ ping -c 1 fd77:8::1
 ping -c 1 fd77:9::1
 ping -c 1 -W 2 10.77.1.9
 ping -c 2 -i .2 -W 2 10.77.1.9
+ping -c 4 -i 0.5 -W 4 10.77.1.9
 ping -c 1 -W 0.3 10.77.6.1
 ping -c 2 -i .2 -W 0.3 fd77:6::1
 """
@@ -394,6 +402,8 @@ ping -v -c 1 10.77.3.1
 ping -v -c 2 -i .3 10.78.1.2
 ping -v -c 1 -W 0.3 10.78.1.14
 ping4 -v -c 1 10.77.2.2
+ping -v -c 1 -6 10.77.2.2
+ping -v -c 1 -4 ::1
 ping -p ff -c 1 10.77.2.2
 ping -p 0123456789abcdef0123456789abcdef -c 1 10.77.2.2
 ping -p 0123456789abcdef0123456789abcdef00 -c 1 10.77.2.2
@@ -401,6 +411,8 @@ ping -p abc -c 1 10.77.2.2
 ping -p a -c 1 10.77.2.2
 ping -p A5 -c 1 fd77:2::2
 ping -p ff -s 8 -c 1 10.77.2.2
+ping -p fff -c 1 10.77.2.2
+ping -p 12zz -c 1 10.77.2.2
 ping -q -p ff -c 1 10.77.2.2
 ping -p ff -q -c 1 10.77.2.2
 ping -p ff -p 00 -c 1 10.77.2.2
@@ -477,6 +489,7 @@ ping -e 65535 -c 2 -i .2 10.77.2.2
 ping -e 1 -v -c 1 10.77.2.2
 ping -e 7 -D -c 1 10.77.2.2
 ping -e 01 -c 1 10.77.2.2
+ping -e 4713 -v -c 1 127.0.0.1
 ping -e 4660 -c 1 10.77.3.1
 ping -e 4660 -c 1 -W .3 10.78.1.14
 """
@@ -492,6 +505,7 @@ ping -F 0xfffff -c 1 fd77:2::2
 ping -F 0x12347 -q -c 1 server6.test
 ping -F 0x12348 -I fd77:1::2 -c 1 fd77:2::2
 ping -F 0x12349 -c 1 10.77.2.2
+ping -F 7 -c 1 10.77.2.2
 ping -F 0x1234A -Q 0x20 -c 1 fd77:2::2
 """
 
@@ -528,6 +542,7 @@ ping -f -c 2 -i .3 server.test
 ping -f -H -c 1 -i .3 server.test
 ping -f -c 1 -i .3 -D 10.77.3.1
 ping -f -i 2 -c 1 10.77.2.2
+ping -f -a -c 2 -i .2 10.77.2.2
 ping -i 0.002 -c 3 10.77.1.1
 ping -i 0 -c 3 10.77.1.1
 ping -i 0.001 -c 3 10.77.1.1
@@ -579,6 +594,8 @@ ping -b -i .2 -c 2 10.77.1.255
 ping -b -M do -c 1 10.77.1.255
 ping -b -M dont -c 1 10.77.1.255
 ping -b -M want -c 1 10.77.1.255
+ping -M dont -c 1 -W .2 224.0.0.1
+ping -M do -c 1 -W .3 224.0.0.1
 ping -b -c 1 -W 1 -s 2000 10.77.1.255
 ping -b -f -i .5 -c 1 10.77.1.255
 ping -c 1 -i 0.2 224.0.0.1
@@ -605,6 +622,7 @@ ping -R -c 1 server.test
 ping -n -R -c 2 -i .2 server.test
 ping -R -q -c 1 10.77.2.2
 ping -R -c 1 127.0.0.1
+ping -R -c 2 -i .2 10.77.1.1
 ping -R -c 1 -W .3 10.77.3.1
 ping -R -c 2 -i .3 10.78.1.1
 ping -R -s 65468 -c 1 -W .3 10.77.2.2
@@ -630,6 +648,7 @@ ping -T tsonly -c 1 fd77:2::2
 ping -T tsonly -c 1 10.77.1.1 10.77.2.2
 ping -c 1 -W .5 10.77.1.1 10.77.2.2
 ping -r -c 1 -W .5 10.77.1.1 10.77.2.2
+ping -c 1 1.1.1.1 1.1.1.2 1.1.1.3 1.1.1.4 1.1.1.5 1.1.1.6 1.1.1.7 1.1.1.8 1.1.1.9 1.1.1.10 10.77.2.2
 ping -c 1 fd77:1::1 fd77:2::2
 ping -c 1 nosuchname.invalid 10.77.2.2
 ping -m 5 -c 1 10.77.2.2
