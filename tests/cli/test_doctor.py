@@ -59,6 +59,10 @@ def test_json_is_one_object_and_nothing_else() -> None:
     assert [(kind["kind"], kind["family"]) for kind in report["kinds"]] == [
         ("kernel", "IPv4"),
         ("kernel", "IPv6"),
+        ("borrowed", "IPv4"),
+        ("borrowed", "IPv6"),
+        ("served", "IPv4"),
+        ("served", "IPv6"),
         ("embedded", "IPv4"),
         ("embedded", "IPv6"),
     ]

@@ -14,7 +14,7 @@ import pytest
 
 from bed.child import Credentials, can_change_user, in_child
 from pingsock.sockets.cures import HOST, open_range, writer_gid
-from pingsock.sockets.diagnosis import Diagnosis, diagnose, explain
+from pingsock.sockets.diagnosis import Diagnosis, KindDiagnosis, diagnose, explain
 from pingsock.sockets.surroundings import GROUP_RANGE, Surroundings
 from sockets_unit.private import (
     CLONE_NEWUSER,
@@ -51,7 +51,12 @@ def lines(name: str, number: int, around: Surroundings, family: int = V4) -> lis
 
 def states(diagnosis: Diagnosis) -> list[bool]:
     """Of kernel IPv4, kernel IPv6, embedded IPv4, embedded IPv6."""
-    return [kind.usable for kind in diagnosis.kinds]
+    return [kind.usable for kind in own_kinds(diagnosis)]
+
+
+def own_kinds(diagnosis: Diagnosis) -> list[KindDiagnosis]:
+    """Those that need no service."""
+    return [kind for kind in diagnosis.kinds if kind.name in ("kernel", "embedded")]
 
 
 class TestClosedRange:
@@ -198,7 +203,7 @@ class TestSurroundingsThatExist:
     def test_a_plain_user_with_an_open_range_has_the_kernels_sockets_only(self) -> None:
         diagnosis = in_private_network(diagnose, group_range=EVERYBODY, who=Credentials())
         assert states(diagnosis) == [True, True, False, False]
-        assert "CAP_NET_RAW, which this process does not have" in diagnosis.kinds[2].reason
+        assert "CAP_NET_RAW, which this process does not have" in own_kinds(diagnosis)[2].reason
 
     def test_a_plain_user_with_a_closed_range_has_nothing(self) -> None:
         diagnosis = in_private_network(diagnose, who=Credentials())
@@ -259,7 +264,7 @@ class TestSurroundingsThatExist:
             return diagnose()
 
         diagnosis = in_private_network(inside, group_range=EVERYBODY)
-        assert [kind.errno for kind in diagnosis.kinds] == [number] * 4
+        assert [kind.errno for kind in diagnosis.kinds] == [number] * 8
         assert all("seccomp filter" in kind.reason for kind in diagnosis.kinds)
 
     def test_ipv6_switched_off_opens_sockets_without_addresses(self) -> None:
@@ -284,7 +289,7 @@ class TestSurroundingsThatExist:
             return diagnosis
 
         diagnosis = in_private_network(inside, group_range=EVERYBODY)
-        assert [kind.errno for kind in diagnosis.kinds] == [errno.EMFILE] * 4
+        assert [kind.errno for kind in diagnosis.kinds] == [errno.EMFILE] * 8
         assert "64 file descriptors" in diagnosis.kinds[0].reason
         assert diagnosis.kinds[0].cures[0].line.startswith("ulimit -n ")
 
@@ -310,7 +315,12 @@ class TestTexts:
 
     def test_one_family_can_be_asked_for(self) -> None:
         diagnosis = in_private_network(lambda: diagnose(V6))
-        assert [(kind.name, kind.family) for kind in diagnosis.kinds] == [("kernel", V6), ("embedded", V6)]
+        assert [(kind.name, kind.family) for kind in diagnosis.kinds] == [
+            ("kernel", V6),
+            ("borrowed", V6),
+            ("served", V6),
+            ("embedded", V6),
+        ]
 
     def test_families_with_one_reason_share_a_paragraph(self) -> None:
         text = in_private_network(diagnose, who=Credentials(gid=0)).text()

@@ -12,6 +12,7 @@ from pingsock.cli.ping_setup import USERS_INTERVAL, Setup
 from pingsock.probe.clock import MILLISECOND, SECOND
 from pingsock.probe.records import EchoReply
 from pingsock.probe.target import ProbeOptions, Target
+from pingsock.sockets.bare import KERNEL_KINDS
 from pingsock.tools.ping import PingPlan, PingRun
 
 TYPE_CHECKING = False
@@ -113,7 +114,7 @@ class Session:
             show,
             marks_duplicates=verbose or not self._setup.is_group,
             # iputils does not know what the kernel chose.
-            shows_ident=verbose and (self._settings.ident >= 0 or self._sock.kind != "kernel"),
+            shows_ident=verbose and (self._settings.ident >= 0 or self._sock.kind not in KERNEL_KINDS),
         ).tell
 
     def _header(self, show: ShowAddress) -> str:

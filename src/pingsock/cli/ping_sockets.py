@@ -7,7 +7,7 @@ import os
 from _socket import AF_INET, AF_INET6
 
 from pingsock.cli.arguments import Refused
-from pingsock.sockets.bare import open_quickly
+from pingsock.sockets.bare import KERNEL_KINDS, open_quickly
 from pingsock.sockets.errors import NoPingSocket
 from pingsock.tools.destination import OTHER_FAMILY
 from pingsock.wire import linux
@@ -152,4 +152,4 @@ class Sockets:
         """As iputils would see it: our own layer stands on raw sockets."""
         if family not in self._opened:
             return "0"
-        return "SOCK_DGRAM" if self._opened[family].kind == "kernel" else "SOCK_RAW"
+        return "SOCK_DGRAM" if self._opened[family].kind in KERNEL_KINDS else "SOCK_RAW"

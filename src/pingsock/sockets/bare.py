@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
     from pingsock.sockets.choose import PingSocket
 
+KERNEL_KINDS = ("kernel", "borrowed")
+"""Kinds of ping socket that are the kernel's own."""
+
 _PROTOCOLS = {linux.AF_INET: linux.IPPROTO_ICMP, linux.AF_INET6: linux.IPPROTO_ICMPV6}
 
 

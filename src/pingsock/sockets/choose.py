@@ -1,6 +1,8 @@
 """Which kind of ping socket a program gets: the best this host allows.
 
-What our own code opens is set up as `pingsock.sockets.first_settings` says.
+A socket of the kernel comes before one of ours: the program's own, or one the service hands over. Then one that the
+service serves, then our layer in this process. What our own code opens is set up as `pingsock.sockets.first_settings`
+says.
 """
 
 from __future__ import annotations
@@ -17,20 +19,39 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from pingsock.sockets.bare import BareKernelSocket
+    from pingsock.sockets.borrowed import BorrowedPingSocket
     from pingsock.sockets.served import ServedPingSocket
 
     PingSocket: TypeAlias = KernelPingSocket | ServedPingSocket | BareKernelSocket
 
 
+def _borrow(family: int) -> BorrowedPingSocket:
+    # Imported only here, as all below: a program with a kernel socket of its own never pays for the rest.
+    from pingsock.sockets.borrowed import BorrowedPingSocket
+
+    return BorrowedPingSocket(family)
+
+
+def _open_served(family: int) -> ServedPingSocket:
+    from pingsock.service.client import connect_service
+    from pingsock.sockets.served import ServedPingSocket
+
+    return ServedPingSocket(family, connect_service())
+
+
 def _open_embedded(family: int) -> ServedPingSocket:
-    # Imported only here: a program with a kernel socket never pays for the stack.
     from pingsock.service.shared import connect_embedded
     from pingsock.sockets.served import ServedPingSocket
 
     return ServedPingSocket(family, connect_embedded())
 
 
-OPENERS: dict[str, Callable[[int], PingSocket]] = {"kernel": KernelPingSocket, "embedded": _open_embedded}
+OPENERS: dict[str, Callable[[int], PingSocket]] = {
+    "kernel": KernelPingSocket,
+    "borrowed": _borrow,
+    "served": _open_served,
+    "embedded": _open_embedded,
+}
 KINDS = tuple(OPENERS)
 """All kinds, best first."""
 

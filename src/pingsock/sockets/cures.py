@@ -62,6 +62,14 @@ _GIVE_RAW = (
     ),
 )
 
+SERVICE_CONFIGURATION = "/etc/pingsock/pingsockd.toml"
+START_SERVICE = (
+    Cure(HOST, "systemctl enable --now pingsockd.socket", "as root, where the service is installed with its units"),
+)
+_PERMIT_IN_SERVICE = Cure(
+    HOST, "[access]\nusers = [{uid}]", f"in {SERVICE_CONFIGURATION}, then as root: systemctl reload pingsockd"
+)
+
 _FILE_CAPABILITY = Cure(HOST, "setcap cap_net_raw+ep {python}", "as root; every program run by this Python then has it")
 
 ALLOW_FAMILIES = Cure(
@@ -98,6 +106,11 @@ def give_raw(around: Surroundings) -> tuple[Cure, ...]:
         cures = [cure for cure in cures if cure.place != HOST]
     python = os.path.realpath(sys.executable)
     return _sorted(around, [_filled(cure, uid=around.uid, gid=around.gid, python=python) for cure in cures])
+
+
+def permit_in_service(around: Surroundings) -> tuple[Cure, ...]:
+    """The setting with which a service lets the caller in."""
+    return (_filled(_PERMIT_IN_SERVICE, uid=around.uid),)
 
 
 def _filled(cure: Cure, **content: object) -> Cure:

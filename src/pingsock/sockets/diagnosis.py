@@ -31,7 +31,7 @@ class KindDiagnosis(Value):
     """Whether one kind of socket can be opened for one address family."""
 
     name: str
-    """"kernel" or "embedded"."""
+    """"kernel", "borrowed", "served" or "embedded"."""
     family: int
     """AF_INET or AF_INET6."""
     usable: bool
@@ -127,7 +127,25 @@ def _open_raw(family: int) -> None:
     socket.socket(family, socket.SOCK_RAW, PROTOCOLS[family]).close()
 
 
-OPENERS: dict[str, Callable[[int], None]] = {"kernel": _open_kernel, "embedded": _open_raw}
+def _borrow(family: int) -> None:
+    from pingsock.service.client import borrow_kernel_socket
+
+    borrow_kernel_socket(family).close()
+
+
+def _open_served(family: int) -> None:
+    from pingsock.service.client import connect_service
+    from pingsock.sockets.served import ServedPingSocket
+
+    ServedPingSocket(family, connect_service()).close()
+
+
+OPENERS: dict[str, Callable[[int], None]] = {
+    "kernel": _open_kernel,
+    "borrowed": _borrow,
+    "served": _open_served,
+    "embedded": _open_raw,
+}
 """How each kind is tried: for the embedded one its raw socket is enough, the layer itself needs no permission."""
 
 
@@ -193,6 +211,43 @@ def _filtered(_family: int, around: Surroundings) -> Finding:
     return f"Linux itself would allow it; {known} refused.{missing}", ()
 
 
+def _no_service(_family: int, _around: Surroundings) -> Finding:
+    from pingsock.service.client import service_paths
+
+    return f"no service listens at {' or '.join(service_paths())}", cures.START_SERVICE
+
+
+def _service_left_behind(_family: int, _around: Surroundings) -> Finding:
+    return "the service has ended and left its path behind", cures.START_SERVICE
+
+
+def _service_refuses(_family: int, around: Surroundings) -> Finding:
+    refused = f"a service is there, but lets neither user {around.uid} nor one of its groups have sockets"
+    other = ", or the seccomp filter on this process refused to ask it" if around.seccomp_filter else ""
+    return refused + other, cures.permit_in_service(around)
+
+
+def _service_hands_nothing_over(_family: int, _around: Surroundings) -> Finding:
+    return "a service is there, but hands no sockets of the kernel over: it gets none, or its rules forbid it", ()
+
+
+def _service_serves_nothing(_family: int, _around: Surroundings) -> Finding:
+    return "a service is there and serves no sockets itself: it was started without CAP_NET_RAW", ()
+
+
+def _service_quota(_family: int, _around: Surroundings) -> Finding:
+    own = f"this process has its {os.sysconf('SC_OPEN_MAX')} file descriptors open already"
+    return f"{own}, or this user all the sockets that the service gives one user (quota.sockets)", ()
+
+
+def _service_full(_family: int, _around: Surroundings) -> Finding:
+    return "the service has as many sockets open as its limit of file descriptors allows", ()
+
+
+def _service_silent(_family: int, _around: Surroundings) -> Finding:
+    return "a service listens but does not answer; see its journal", ()
+
+
 def _no_family(family: int, around: Surroundings) -> Finding:
     if family == socket.AF_INET6 and around.ipv6_disabled_at_boot:
         return "IPv6 was switched off at boot (ipv6.disable=1)", (cures.ENABLE_IPV6,)
@@ -220,11 +275,25 @@ def _no_more_files(_family: int, _around: Surroundings) -> Finding:
     return "the whole system has run out of file descriptors (fs.file-max)", ()
 
 
+_SERVICE_FINDINGS: dict[int, Callable[[int, Surroundings], Finding]] = {
+    errno.ENOENT: _no_service,
+    errno.ENOTDIR: _no_service,
+    errno.ECONNREFUSED: _service_left_behind,
+    errno.EACCES: _service_refuses,
+    errno.EPERM: _filtered,
+    errno.EMFILE: _service_quota,
+    errno.ENFILE: _service_full,
+    errno.ETIMEDOUT: _service_silent,
+    errno.ECONNRESET: _service_silent,
+}
 _FINDINGS: dict[tuple[str, int], Callable[[int, Surroundings], Finding]] = {
     ("kernel", errno.EACCES): _group_refused,
     ("kernel", errno.EPERM): _filtered,
     ("kernel", errno.EPROTONOSUPPORT): _no_protocol,
     ("kernel", errno.EADDRINUSE): _no_identifier,
+    **{(name, number): find for name in ("borrowed", "served") for number, find in _SERVICE_FINDINGS.items()},
+    ("borrowed", errno.EOPNOTSUPP): _service_hands_nothing_over,
+    ("served", errno.EOPNOTSUPP): _service_serves_nothing,
     ("embedded", errno.EPERM): _no_raw,
     ("embedded", errno.EACCES): _filtered,
     ("", errno.ENOSYS): _filtered,
@@ -235,15 +304,15 @@ _FINDINGS: dict[tuple[str, int], Callable[[int, Surroundings], Finding]] = {
 
 
 def _alike(kinds: Iterable[KindDiagnosis]) -> list[list[KindDiagnosis]]:
-    groups: dict[tuple[str, str], list[KindDiagnosis]] = {}
+    groups: dict[tuple[str, tuple[Cure, ...]], list[KindDiagnosis]] = {}
     for kind in kinds:
         if kind.reason:
-            groups.setdefault((kind.name, kind.reason), []).append(kind)
+            groups.setdefault((kind.reason, kind.cures), []).append(kind)
     return list(groups.values())
 
 
 def _report(group: list[KindDiagnosis]) -> str:
-    (heading,) = _with_families(group)
+    heading = ", ".join(_with_families(group))
     lines = _wrapped(f"{heading}: {group[0].reason}.")
     if group[0].cures:
         lines.append("  What would change that:")

@@ -99,7 +99,7 @@ class ServedPingSocket:
 
     @property
     def kind(self) -> str:
-        """How it is served: "embedded" by a server in this process."""
+        """How it is served: "served" by the service, "embedded" by a server in this process."""
         return self._connection.kind
 
     @property
