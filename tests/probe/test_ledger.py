@@ -111,6 +111,20 @@ def test_each_probe_falls_silent_once_though_numbers_come_round(bench: Bench) ->
     assert silent == 3 * SEQUENCES // 2
 
 
+def test_timeouts_that_vary_leave_nothing_behind(bench: Bench) -> None:
+    for number in range(1000):
+        timeout = TIMEOUT + number
+        sequence = bench.send(START, timeout=timeout)
+        if number % 2:
+            bench.hear(sequence, START)
+        bench.ledger.silent(START)
+    bench.ledger.silent(START + 2 * TIMEOUT)
+    assert bench.ledger._expiring == {}
+    assert bench.ledger.next_deadline() == NEVER
+    bench.send(START + 3 * TIMEOUT)
+    assert bench.ledger.next_deadline() == START + 4 * TIMEOUT
+
+
 def test_a_probe_whose_window_is_over_is_forgotten(bench: Bench) -> None:
     bench.send(START, 1000)
     bench.ledger.silent(START + TIMEOUT)

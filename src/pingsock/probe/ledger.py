@@ -328,11 +328,14 @@ class Ledger:
         # Not afterwards: what falls silent now has its record still to come.
         self._release(now)
         expired = []
-        for queue in self._expiring.values():
+        for timeout, queue in tuple(self._expiring.items()):
             left = most
             while left and self._first_deadline(queue) <= now:
                 expired.append(queue.popleft())
                 left -= 1
+            if not queue:
+                # Or whoever varies the timeout from call to call would have a queue for each he ever used.
+                del self._expiring[timeout]
         for sequence in expired:
             self._become(sequence, SILENT)
         return expired
