@@ -220,3 +220,22 @@ def test_settings_there_is_no_socket_left_for_are_refused(loop: FakeLoop, told: 
             (SendFailure, WHOLE),
             (Timeout, V4),
         ]
+
+
+def test_a_socket_that_could_not_be_opened_is_tried_again_whatever_the_reason(loop: FakeLoop, told: Told) -> None:
+    """A source address may be added, a descriptor become free: whoever probes for days must not give up for good."""
+    with prober_in(loop, told) as prober:
+        prober.engine.add(prober.course(V4, ONCE), loop.clock.now())
+        prober.poke()
+        loop.run(SECOND)
+        loop.refused = errno.EADDRNOTAVAIL
+        prober.engine.add(prober.course(WHOLE, Plan(count=0, interval_ns=SECOND // 10)), loop.clock.now())
+        prober.poke()
+        loop.run(3 * SECOND)
+        failures = [record for record in told.records if isinstance(record, SendFailure)]
+        assert {record.errno for record in failures} == {errno.EADDRNOTAVAIL}
+        assert (len(failures), len(loop.sockets)) == (31, 1)
+        loop.refused = 0
+        loop.run(2 * SECOND)
+        assert len(loop.sockets) == 2
+        assert prober.engine.lanes[1].ledger.waiting > 0

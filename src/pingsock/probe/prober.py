@@ -16,7 +16,6 @@ from pingsock.probe.course import Course
 from pingsock.probe.engine import Engine
 from pingsock.probe.flow import TOKEN_BYTES, fill_payload
 from pingsock.probe.ledger import Ledger
-from pingsock.probe.schedule import NEVER
 from pingsock.sockets.choose import KINDS, open_ping_socket
 from pingsock.sockets.errors import NoPingSocket
 from pingsock.wire import linux
@@ -44,9 +43,8 @@ NEVER_FRAGMENT = {
 _WARM_UP = 2 * MILLISECOND
 """The kernel switches time stamping on a moment after it was asked for; first packets would lack their stamps."""
 _AT_ONCE = 0
-EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-"""Why a socket cannot be opened now, but perhaps later."""
-_PASSING = SECOND
+_TRIED_AGAIN = SECOND
+"""Until a socket that could not be opened is tried again: descriptors become free, source addresses are added."""
 _PAYLOADS_KEPT = 256
 """Each kind of target has one; more are made anew."""
 
@@ -180,9 +178,7 @@ class Prober:
             self._add_lane(settings, sock)
 
     def _refuse_lane(self, settings: SocketSettings, error: OSError) -> None:
-        number = error.errno or errno.EIO
-        until = self._clock() + _PASSING if number in EXHAUSTED else NEVER
-        self.engine.refuse_lane(settings, number, until)
+        self.engine.refuse_lane(settings, error.errno or errno.EIO, self._clock() + _TRIED_AGAIN)
 
     def _opens(self, family: int) -> bool:
         try:
