@@ -144,8 +144,8 @@ class Desk:
         course = watched._course if isinstance(watched, Watched) else None
         if course is None or (watched not in self.watched and not course.ended):
             raise InvalidArgument("watched", watched, "what add() of this Pinger returned")
-        if not course.ended:
-            self._engine.remove(course)
+        # If it is over too: what is returned here stays as it is, whatever arrives late.
+        self._engine.remove(course)
         self.watched.discard(watched)
         return Summary(course.target, course.statistics)
 
@@ -159,7 +159,8 @@ class Desk:
     def hang_up(self, call: Call) -> None:
         """Nobody waits any longer. Idempotent."""
         self.calls.discard(call)
-        if call.course is not None and not call.course.ended:
+        if call.course is not None:
+            # If it is over too: its result stays as it is, whatever arrives late.
             self._engine.remove(call.course)
 
     def deliver(self, happened: Iterable[Happening]) -> None:
