@@ -128,9 +128,18 @@ def test_where_no_socket_can_be_opened_every_call_says_so() -> None:
 
 @pytest.mark.parametrize(
     ("host", "by_others"),
-    [("127.0.0.1", False), ("224.0.0.1", True), ("ff02::1", True), ("2001:db8::", True), ("2001:db8::1", False)],
+    [
+        ("127.0.0.1", False),
+        ("224.0.0.1", True),
+        ("ff02::1", True),
+        ("2001:db8::", True),
+        ("2001:db8::1", False),
+        ("0.0.0.0", True),
+        ("::", True),
+        ("10.0.0.0", False),
+    ],
 )
-def test_groups_and_anycast_addresses_are_answered_by_others(host: str, by_others: bool) -> None:
+def test_groups_anycast_and_unspecified_addresses_are_answered_by_others(host: str, by_others: bool) -> None:
     target = known_target(check_probes(), host)
     assert target is not None
     assert target.answered_by_others is by_others

@@ -84,8 +84,12 @@ class Destination(Value):
 
     @property
     def answered_by_others(self) -> bool:
-        """Whether other addresses reply: for a group, or a subnet-router anycast address (RFC 4291, section 2.6.1)."""
-        return self.is_group or (self.family == AF_INET6 and not any(self.packed[8:]))
+        """Whether other addresses reply.
+
+        So it is for a group, a subnet-router anycast address (RFC 4291, section 2.6.1), and the unspecified address,
+        which stands for one of this host's own.
+        """
+        return self.is_group or not any(self.packed if self.family == AF_INET else self.packed[8:])
 
 
 def resolve(name: str, family: int = 0, *, strictly: bool = False) -> list[Destination]:
