@@ -14,6 +14,8 @@ import pytest
 
 import pingsock
 from pingsock import InvalidArgument, NoPingSocket, PingerClosed, PingsockError, Reply, Summary, UnknownHost, aio
+from pingsock.probe.prober import Prober
+from pingsock.sockets.choose import open_ping_socket
 from pingsock.tools import aio as module
 from tools.small_network import (
     ALIVE,
@@ -253,6 +255,36 @@ def test_where_no_socket_can_be_opened_every_call_says_so(loop: Loop) -> None:
     inside(lambda: loop.run(refused), group_range="1 0")
 
 
+def test_pings_that_follow_a_failed_one_do_not_share_its_fate(loop: Loop) -> None:
+    """However closely they follow: there may always be somebody who has not yet noticed the failure."""
+
+    async def cured() -> list[bool]:
+        opens, wrongs = [False], []
+
+        def perhaps(*given: Any, **settings: Any) -> Any:
+            if not opens[0]:
+                raise NoPingSocket([("kernel", OSError(1, "not yet"))])
+            return open_ping_socket(*given, **settings)
+
+        async def stubborn() -> bool:
+            for _ in range(10):
+                try:
+                    return (await aio.ping(ALIVE, count=1, timeout=5)).is_alive
+                except NoPingSocket as refused:
+                    wrongs.append(refused)
+                    opens[0] = True
+            return False
+
+        defaults = {**(Prober.__init__.__kwdefaults__ or {}), "open_socket": perhaps}
+        with mock.patch.object(Prober.__init__, "__kwdefaults__", defaults):
+            alive = await loop.together(*[stubborn] * 5)
+        assert len(wrongs) == 5
+        return alive
+
+    assert inside(lambda: loop.run(cured)) == [True] * 5
+    assert module._SharedPinger._present == {}
+
+
 # Iterators
 
 
@@ -289,11 +321,12 @@ def test_an_iterator_that_nobody_reads_waits(loop: Loop) -> None:
     async def slow() -> tuple[int, int, Counter[str]]:
         records = aio.ping_many((f"127.0.{n >> 7}.{n & 127 | 128}" for n in range(4000)), rate=0, timeout=5)
         seen = Counter([type(await anext(records)).__name__])
-        await loop.sleep(0.5)
-        assert records._inbox is not None
-        waiting = len(records._inbox._records)
+        inbox = records._inbox
+        assert inbox is not None
+        await loop.until(lambda: len(inbox._records) >= module._HIGH_WATER)
+        waiting = len(inbox._records)
         await loop.sleep(0.1)
-        waiting_later = len(records._inbox._records)
+        waiting_later = len(inbox._records)
         seen.update([type(record).__name__ async for record in records])
         return waiting, waiting_later, seen
 

@@ -90,31 +90,44 @@ async def ping(
     aim, kinds = check_probes(**probes), check_kinds(kinds)
     runtime = _runtime()
     target = await _first_target(runtime, aim, host)
-    with _SharedPinger((runtime.loop(), kinds)) as pinger:
+    with _SharedPinger.of((runtime.loop(), kinds)) as pinger:
         return await pinger._call(target, plan)
 
 
 class _SharedPinger:
     """The Pinger that all one-shot pings of a loop use; it is closed when the last of them has ended."""
 
-    _present: dict[Hashable, tuple[Pinger, int]] = {}  # noqa: RUF012 - it is the one place that all of them share
+    _present: dict[Hashable, _SharedPinger] = {}  # noqa: RUF012 - it is the one place that all of them share
 
     def __init__(self, key: tuple[Hashable, tuple[str, ...]]) -> None:
         self._key = key
+        self._pinger = Pinger(kinds=key[1])
+        self._users = 0
+
+    @classmethod
+    def of(cls, key: tuple[Hashable, tuple[str, ...]]) -> _SharedPinger:
+        """That of a loop and these kinds of socket. One that has failed is for nobody but those who wait for it."""
+        shared = cls._present.get(key)
+        if shared is None or shared._has_failed:
+            shared = cls._present[key] = cls(key)
+        return shared
+
+    @property
+    def _has_failed(self) -> bool:
+        work = self._pinger._work
+        return work is not None and work.desk.failure is not None
 
     def __enter__(self) -> Pinger:
-        pinger, users = self._present.get(self._key, (None, 0))
-        if pinger is None:
-            pinger = Pinger(kinds=self._key[1])
-        self._present[self._key] = pinger, users + 1
-        return pinger
+        self._users += 1
+        return self._pinger
 
     def __exit__(self, _kind: object, _error: BaseException | None, _traceback: TracebackType | None) -> None:
-        pinger, users = self._present.pop(self._key)
-        if users > 1:
-            self._present[self._key] = pinger, users - 1
-        else:
-            pinger.close()
+        self._users -= 1
+        if self._users:
+            return
+        self._pinger.close()
+        if self._present.get(self._key) is self:
+            del self._present[self._key]
 
 
 # Iterators
