@@ -19,7 +19,7 @@ from array import array
 from typing import cast
 
 from pingsock.probe.batch_channel import CAPACITY, SEQUENCE_NUMBERS, BatchChannel, ReplyBuffer
-from pingsock.probe.batch_ledger import BatchLedger, Group
+from pingsock.probe.batch_ledger import BatchLedger
 from pingsock.probe.batch_targets import TargetBlock, blocks_of
 from pingsock.probe.blocking import BlockingProber
 from pingsock.probe.clock import MILLISECOND
@@ -27,6 +27,7 @@ from pingsock.probe.engine import NO_ROOM, Engine
 from pingsock.probe.flow import control_items, socket_settings
 from pingsock.probe.outcome import ANSWERED
 from pingsock.probe.schedule import NEVER
+from pingsock.sockets.bare import KERNEL_KINDS
 from pingsock.sockets.mmsg import SendBatch, join_control, require_batch_calls
 from pingsock.wire.echo import echo_request
 
@@ -53,8 +54,9 @@ _AT_ONCE = 0
 _MOST_LANES = 16
 """Sockets of one prober: 130,000 probes under way, and a million sequence numbers."""
 _ICMP_HEADER = 8
-_GROUPS_AT_ONCE = 32
-"""Groups sent, as long as all their replies come at once, before the engine is asked what else is due."""
+_LARGEST_RUN = 4096
+_RUNS_AT_ONCE = 4
+"""Runs of groups sent, as long as all their replies come at once, before the engine is asked what else is due."""
 _SEQUENCE_AT = 6
 _ADDRESS_AT = {2: (4,), 10: (8, 16)}
 _ADDRESS_KIND = {2: "I", 10: "Q"}
@@ -203,17 +205,16 @@ class BatchProber(BlockingProber):
 
     def _send(self) -> bool:
         sent_all = super()._send()
-        for _ in range(_GROUPS_AT_ONCE):
+        for _ in range(_RUNS_AT_ONCE):
             lane = self._send_some()
             if lane is None:
                 return sent_all
-            self._collect(lane)
             if lane.ledger.waiting:
                 return False
         return False
 
     def _send_some(self) -> Lane | None:
-        """Send a group, if there is one and room for it; over which lane."""
+        """Send groups, if there are any and room for them; over which lane."""
         now = self._clock()
         if not self._groups_of.streaming or self._paused_until > now or not self._next_block():
             return None
@@ -223,12 +224,25 @@ class BatchProber(BlockingProber):
         if not self._has_batch_lanes(profile.settings):
             self._send_singly(block, now)
             return None
-        lane, room = self._lane_with_room(profile.settings, min(len(block) - self._first, CAPACITY), now)
+        lane, room = self._lane_with_room(profile.settings, min(len(block) - self._first, _LARGEST_RUN), now)
         if lane is None:
             return None
         self._allowed = self._allowed or self._groups_of.allow(now, room)
         count = min(room, self._allowed)
-        return lane if count and self._send_group(lane, profile, block, count) else None
+        return lane if count and self._send_groups(lane, profile, block, count) else None
+
+    def _send_groups(self, lane: Lane, profile: Profile, block: TargetBlock, count: int) -> bool:
+        """Send so many probes of the block, as long as all are answered at once; False if the rest has to wait."""
+        ledger, channel = _ledger_of(lane), self.channels[lane]
+        assert isinstance(channel, BatchChannel)
+        end = self._first + count
+        while self._first < end:
+            if not self._send_group(ledger, channel, profile, block, min(end - self._first, CAPACITY)):
+                return False
+            self._collect(lane)
+            if ledger.waiting:
+                break
+        return True
 
     def _is_full(self) -> bool:
         """Whether so much is under way that the next block has to wait for replies and timeouts."""
@@ -277,17 +291,17 @@ class BatchProber(BlockingProber):
         self._groups_of.want_lane(settings, now)
         return None, 0
 
-    def _send_group(self, lane: Lane, profile: Profile, block: TargetBlock, count: int) -> bool:
-        """Send so many probes of the block; False if the rest has to wait."""
-        ledger, channel = _ledger_of(lane), self.channels[lane]
-        assert isinstance(channel, BatchChannel)
+    def _send_group(
+        self, ledger: BatchLedger, channel: BatchChannel, profile: Profile, block: TargetBlock, count: int
+    ) -> bool:
+        """Send so many probes by one call; False if the rest has to wait."""
         profile.fill(block, self._first, count, ledger.next_number)
         begin = self._clock()
         try:
             sent = profile.send(channel.sock.fileno(), count)
         except OSError as error:
             return self._send_failed(channel, block, error.errno or errno.EIO)
-        ledger.sent_group(Group(block, self._first, sent), begin, self._clock())
+        ledger.sent_group(block, self._first, sent, begin, self._clock())
         channel.expect(profile.replies, profile.payload)
         self._advance(sent)
         return True
@@ -338,7 +352,7 @@ class BatchProber(BlockingProber):
         return profile
 
     def _add_lane(self, settings: SocketSettings, sock: PingSocket) -> None:
-        if sock.kind != "kernel":
+        if sock.kind not in KERNEL_KINDS:
             super()._add_lane(settings, sock)
             return
 

@@ -43,20 +43,30 @@ class Group:
 
     __slots__ = ("begin", "block", "count", "deadline", "first", "held_until", "start", "step")
 
-    def __init__(self, block: TargetBlock, first: int, count: int) -> None:
+    def __init__(
+        self,
+        block: TargetBlock,
+        first: int,
+        count: int,
+        start: int,
+        begin: int,
+        step: int,
+        timeout: int,
+        late_window: int,
+    ) -> None:
         self.block = block
         self.first = first
         """Number in the block of its first target."""
         self.count = count
-        self.start = 0
+        self.start = start
         """Sequence number of its first probe."""
-        self.begin = 0
+        self.begin = begin
         """When its first probe was sent."""
-        self.step = 0
+        self.step = step
         """Time from one of its probes to the next."""
-        self.deadline = 0
+        self.deadline = begin + (count - 1) * step + timeout
         """When the last of its probes has waited long enough."""
-        self.held_until = 0
+        self.held_until = self.deadline + late_window
 
     def sent_at(self, sequence: int) -> int:
         """When one of its probes was sent."""
@@ -172,15 +182,17 @@ class BatchLedger(Ledger):
         """Whether the numbers are nearly used up, so that another socket may be needed."""
         return _NEARLY_ALL <= self._next < _NEARLY_ALL + _GRACE
 
-    def sent_group(self, group: Group, begin: int, end: int) -> None:
-        """The group was given to the kernel between these times, with the next sequence numbers."""
-        count, start = group.count, self._next
+    def sent_group(self, block: TargetBlock, first: int, count: int, begin: int, end: int) -> None:
+        """So many targets of the block, from number `first` on, got their probes between these times.
+
+        Their sequence numbers were the next ones.
+        """
+        start = self._next
         stop = start + count
-        group.start, group.begin, group.step = start, begin, (end - begin) // count
-        group.deadline = group.sent_at(stop - 1) + self.timeout
-        group.held_until = group.deadline + self._late_window
-        for column, source in zip(self.addresses, group.block.columns, strict=True):
-            column[start:stop] = source[group.first : group.first + count]
+        step = (end - begin) // count
+        group = Group(block, first, count, start, begin, step, self.timeout, self._late_window)
+        for column, source in zip(self.addresses, block.columns, strict=True):
+            column[start:stop] = source[first : first + count]
         self.probe_states[start:stop] = _WAITING * count
         self._starts[start:stop] = array("H", (start,)) * count
         self._groups[start] = group
