@@ -23,6 +23,7 @@ from pingsock.sockets.errors import InvalidArgument
 from pingsock.sockets.mmsg import NoBatchCalls
 from pingsock.tools import sweep_feed
 from pingsock.tools.sweep import Sweep, sweep, sweep_plan
+from pingsock.tools.sweep_feed import useful_jobs
 from pingsock.tools.sweep_positions import Positions
 from pingsock.tools.sweep_results import (
     ALIVE,
@@ -198,6 +199,11 @@ def test_whole_replies_and_several_threads_finish_every_position(jobs: int) -> N
     assert found.pop("127.0.3.200") == 2
     assert (len(found), set(found.values())) == (4094, {1})
     assert (done, alive, unsent) == (4096, 4095, 1)
+
+
+@pytest.mark.parametrize(("rate", "threads"), [(0.0, 8), (0.5, 1), (1000.0, 1), (120_000.0, 3), (1e9, 8)])
+def test_a_rate_is_shared_by_no_more_threads_than_it_needs(rate: float, threads: int) -> None:
+    assert useful_jobs(8, rate) == threads
 
 
 @pytest.mark.parametrize("jobs", [0, 65, "2", True])

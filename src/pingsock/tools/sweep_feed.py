@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from math import ceil
 
 from pingsock.probe.batch_jobs import BatchRun
 from pingsock.probe.batch_targets import TargetBlock
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from pingsock.tools.names import Resolver
     from pingsock.tools.sweep_results import Finished
 
+_RATE_OF_ONE = 50_000.0
+"""Probes a second that one thread reaches anywhere."""
+
 
 def has_batch_calls() -> bool:
     """Whether a `BlockFeed` can be made here."""
@@ -33,6 +37,14 @@ def has_batch_calls() -> bool:
     except NoBatchCalls:
         return False
     return True
+
+
+def useful_jobs(jobs: int, rate: float) -> int:
+    """Of so many threads, those that are needed to keep up with a rate.
+
+    Each has an equal share of the rate, and what it does not use, as a list has too few blocks, is lost.
+    """
+    return min(jobs, ceil(rate / _RATE_OF_ONE)) if rate else jobs
 
 
 class Watch:
@@ -60,7 +72,7 @@ class BlockFeed:
         self._items = items
         self._finished = finished
         self._positions = Positions()
-        self._run = BatchRun(self._stream(), plan, jobs=jobs, kinds=kinds)
+        self._run = BatchRun(self._stream(), plan, jobs=useful_jobs(jobs, plan.rate), kinds=kinds)
         self.is_waiting = False
 
     @property
