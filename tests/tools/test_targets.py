@@ -281,6 +281,12 @@ def test_a_file_that_cannot_be_read_is_named(path: str, reason: str) -> None:
         WordFile(path)
 
 
+def test_a_file_that_fails_while_it_is_read_is_named() -> None:
+    # A regular file whose first page is never there.
+    with pytest.raises(InvalidTarget, match="'/proc/self/mem'"):
+        in_file(Path("/proc/self/mem"))
+
+
 def test_a_file_that_is_one_line_is_refused(listed: Path) -> None:
     listed.write_bytes(b"x" * 1_000_000)
     with pytest.raises(InvalidTarget, match="lines of at most"):

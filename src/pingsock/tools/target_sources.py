@@ -54,8 +54,7 @@ class WordFile:
         try:
             self._descriptor, self._start = _opened(path)
         except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            raise InvalidTarget(path, f"a file that can be read ({reason})", name="file") from error
+            raise _unreadable(path, error) from error
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         for number, line in enumerate(self._lines(), 1):
@@ -80,8 +79,11 @@ class WordFile:
     def _chunk(self, at: int) -> bytes:
         """So many bytes from there; fewer only at the end of the file."""
         chunk = b""
-        while len(chunk) < _CHUNK and (more := os.pread(self._descriptor, _CHUNK - len(chunk), at + len(chunk))):
-            chunk += more
+        try:
+            while len(chunk) < _CHUNK and (more := os.pread(self._descriptor, _CHUNK - len(chunk), at + len(chunk))):
+                chunk += more
+        except OSError as error:
+            raise _unreadable(self.name, error) from error
         return chunk
 
     def close(self) -> None:
@@ -89,6 +91,11 @@ class WordFile:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def _unreadable(path: str, error: OSError | ValueError) -> InvalidTarget:
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    return InvalidTarget(path, f"a file that can be read ({reason})", name="file")
 
 
 def _opened(path: str) -> tuple[int, int]:
