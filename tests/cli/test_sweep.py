@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -427,6 +428,21 @@ def test_a_bad_line_of_a_list_is_named_and_nothing_is_sent(network: PingNetwork)
     ended = sweep(network, "-f", "-", given=b"127.0.0.1\n127.0.0.1.1\n")
     assert (ended.out, ended.status) == ("", 3)
     assert "standard input, line 2: target must be" in ended.err
+
+
+@pytest.mark.parametrize("given", [b"", b"# nobody\n"])
+def test_of_no_target_none_is_alive(network: PingNetwork, given: bytes) -> None:
+    ended = sweep(network, "-a", "-f", "-", given=given)
+    assert (ended.out, ended.status) == ("", 1)
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.02, 0.04, 0.06, 0.08])
+def test_an_early_interrupt_is_silent(network: PingNetwork, delay: float) -> None:
+    process = network.start("sweep", ["-q", "10.77.3.99"], user=True)
+    threading.Event().wait(delay)
+    process.send_signal(signal.SIGINT)
+    # Until the first line of our program runs, it is Python's own start-up that is interrupted.
+    assert "pingsock/cli/sweep" not in result_of(process).err
 
 
 def test_options_may_stand_behind_targets(network: PingNetwork) -> None:

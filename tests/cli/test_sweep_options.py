@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pingsock.cli.arguments import Refused
 from pingsock.cli.sweep_options import read_options, usage
-from pingsock.cli.sweep_progress import duration, one_line
+from pingsock.cli.sweep_progress import can_draw, duration, one_line
 from pingsock.cli.sweep_resume import State, check_same, read_state, write_state
 from pingsock.cli.sweep_session import Command
 from pingsock.tools.sweep_results import Progress
@@ -65,9 +65,13 @@ def test_a_state_is_read_as_it_was_written(
     state = State("pingsock sweep a", "digest", seed, mark, tuple(sorted(beyond)), {"alive": 3})
     write_state(path, state)
     assert read_state(path) == state
-    check_same(state, "digest", path)
+    count = max([mark, *(position + 1 for position in beyond)])
+    check_same(state, "digest", count, path)
     with pytest.raises(Refused, match="of another sweep"):
-        check_same(state, "other", path)
+        check_same(state, "other", count, path)
+    if count:
+        with pytest.raises(Refused, match="is not the state of a sweep"):
+            check_same(state, "digest", count - 1, path)
 
 
 def test_a_state_that_cannot_be_written_whole_leaves_the_old_one(
@@ -93,6 +97,49 @@ def test_a_link_to_a_state_stays_a_link(tmp_path: Path) -> None:
     write_state(str(link), State("a", "d", None, 1, (), {}))
     assert link.is_symlink()
     assert read_state(str(tmp_path / "state")) is not None
+
+
+@pytest.mark.parametrize("content", ["[" * 200_000, '{"a":' * 200_000])
+def test_a_file_of_any_depth_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "state"
+    path.write_text(content)
+    with pytest.raises(Refused, match="is not the state of a sweep"):
+        read_state(str(path))
+
+
+def test_a_state_that_counts_what_is_no_state_is_refused(tmp_path: Path) -> None:
+    path = str(tmp_path / "state")
+    write_state(path, State("a", "d", None, 1, (), {"alive": 1, "asleep": 1}))
+    with pytest.raises(Refused, match="is not the state of a sweep"):
+        read_state(path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--seed", "x"], "argument --seed: must be a whole number, not 'x'"),
+        (["--rate", "x"], "argument --rate: must be a number, not 'x'"),
+        (["--resume", ""], "argument --resume: must be the name of a file, not ''"),
+    ],
+)
+def test_a_mistake_is_told_in_words(arguments: list[str], text: str) -> None:
+    with pytest.raises(Refused) as refused:
+        read_options(arguments)
+    assert refused.value.text.startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("terminal", "term", "drawn"),
+    [(True, "xterm", True), (True, None, True), (True, "dumb", False), (False, "xterm", False)],
+)
+def test_a_bar_is_drawn_only_where_lines_can_be_erased(
+    monkeypatch: pytest.MonkeyPatch, *, terminal: bool, term: str | None, drawn: bool
+) -> None:
+    monkeypatch.setattr("os.isatty", lambda _descriptor: terminal)
+    monkeypatch.delenv("TERM", raising=False)
+    if term is not None:
+        monkeypatch.setenv("TERM", term)
+    assert can_draw() == drawn
 
 
 def test_progress_in_words() -> None:

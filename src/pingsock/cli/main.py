@@ -65,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(command: str, name: str, arguments: list[str]) -> int:
     module = COMMANDS[command]
-    if command == "ping":
+    if command in ("ping", "sweep"):
         from pingsock.cli.interrupts import obey_as_c_programs_do  # lazy: other commands have their own ways
 
         # An interrupt during the imports would be a traceback.

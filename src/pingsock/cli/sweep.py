@@ -78,7 +78,7 @@ def _run(arguments: list[str], output: Output) -> int:
         targets = sources.enter_context(_targets(settings, seed, sources))
         digest = _digest(targets, settings)
         if state is not None:
-            check_same(state, digest, settings.resume)
+            check_same(state, digest, targets.count, settings.resume)
         command = Command(settings, arguments, seed, digest)
         return Session(command, targets, plan, state, output).run()
 

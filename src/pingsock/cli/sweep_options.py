@@ -22,8 +22,8 @@ there is neither a target nor a file. Of an IPv4 prefix up to /30 the first and 
 prefix up to /126 the first."""
 
 _EPILOG = """\
-Exit status: 0 if all targets are alive, 1 if some are not, 2 if some names were not found, 3 for a mistake on the
-command line or in a list, 4 if a system call failed."""
+Exit status: 0 if all targets are alive, 1 if some are not or there are none, 2 if some names were not found, 3 for a
+mistake on the command line or in a list, 4 if a system call failed."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -34,7 +34,24 @@ class _Parser(argparse.ArgumentParser):
 
 def _number(text: str) -> int:
     """Decimal, or hexadecimal as 0xb8."""
-    return int(text, 0)
+    try:
+        return int(text, 0)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a whole number, not {text!r}") from None
+
+
+def _rational(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number, not {text!r}") from None
+
+
+def _path(text: str) -> str:
+    if not text:
+        # Of a variable that is not set, most likely.
+        raise argparse.ArgumentTypeError("must be the name of a file, not ''")
+    return text
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -62,12 +79,18 @@ def _add_choice_of_targets(group: argparse._ArgumentGroup) -> None:
     add("--random", action="store_true", help="in random order")
     add("--seed", type=_number, metavar="N", help="in the random order with this number")
     add("--skip", type=_number, default=0, metavar="N", help="leave out the first N targets of the order")
-    add("--resume", metavar="FILE", help="keep in FILE what is done; if FILE is there, go on with the rest")
+    add("--resume", type=_path, metavar="FILE", help="keep in FILE what is done; if FILE is there, go on with the rest")
 
 
 def _add_pace(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--rate", type=float, default=RATE, metavar="N", help=f"probes a second, 0 for no limit (default {RATE:.0f})")
+    add(
+        "--rate",
+        type=_rational,
+        default=RATE,
+        metavar="N",
+        help=f"probes a second, 0 for no limit (default {RATE:.0f})",
+    )
     add("-c", "--count", type=_number, default=1, metavar="N", help="probes of each target (default 1)")
     add("--jobs", type=_number, default=1, metavar="N", help="threads, for lists without names (default 1)")
     add(
@@ -77,8 +100,8 @@ def _add_pace(group: argparse._ArgumentGroup) -> None:
         metavar="N",
         help=f"further probes if none was answered (default {RETRIES}; 0 with more than one --count)",
     )
-    add("--timeout", type=float, default=TIMEOUT, metavar="S", help=f"seconds for a reply (default {TIMEOUT})")
-    add("--interval", type=float, default=1.0, metavar="S", help="seconds between probes of a target (default 1)")
+    add("--timeout", type=_rational, default=TIMEOUT, metavar="S", help=f"seconds for a reply (default {TIMEOUT})")
+    add("--interval", type=_rational, default=1.0, metavar="S", help="seconds between probes of a target (default 1)")
 
 
 def _add_probes(group: argparse._ArgumentGroup) -> None:

@@ -10,7 +10,7 @@ from socket import AF_INET6
 from pingsock.probe.batch_replies import Replies
 from pingsock.probe.jsonable import address_text, jsonable
 from pingsock.probe.records import Late, Summary, Unresolved
-from pingsock.tools.sweep_results import ALIVE, UNREACHABLE, SweepResult
+from pingsock.tools.sweep_results import ALIVE, UNREACHABLE, UNRESOLVED, SweepResult
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     Format = Callable[[Told], str]
 
-UNRESOLVED = "unresolved"
 _UNKNOWN = "-"
 _MILLISECONDS = 1000.0
 _DECIMALS = ((1.0, 3), (10.0, 2), (100.0, 1))

@@ -17,6 +17,8 @@ EXTRA = "pingsock[sweep]"
 _SECONDS_BETWEEN = 0.1
 _ERASE_LINE = b"\r\x1b[2K"
 _STDERR = 2
+_DUMB = ("dumb", "unknown")
+"""Terminals, as TERM names them, that can only go on writing."""
 
 
 def duration(seconds: float) -> str:
@@ -33,6 +35,11 @@ def one_line(progress: Progress) -> str:
     line = f"{done}{total} done, {progress.alive} alive, {progress.rate:.0f} probes/s"
     left = progress.remaining_time
     return line if left is None else f"{line}, {duration(left)} left"
+
+
+def can_draw() -> bool:
+    """Whether standard error is a terminal that can erase a line."""
+    return os.isatty(_STDERR) and os.environ.get("TERM") not in _DUMB
 
 
 def make_bar(total: int) -> Bar | None:

@@ -18,7 +18,7 @@ import tempfile
 
 from pingsock.cli.arguments import Refused
 from pingsock.cli.sweep_options import BAD_COMMAND_LINE
-from pingsock.tools.sweep_results import Finished
+from pingsock.tools.sweep_results import STATES, UNRESOLVED, Finished
 from pingsock.wire.value import Value
 
 TYPE_CHECKING = False
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 SYSTEM_CALL_FAILED = 4
 _VERSION = 1
+_COUNTED = {*STATES, UNRESOLVED}
 
 
 class State(Value):
@@ -57,7 +58,7 @@ def read_state(path: str) -> State | None:
         return None
     except OSError as error:
         raise Refused(f"{path}: {error.strerror}", BAD_COMMAND_LINE) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _no_state(path) from error
     return _checked(content, path)
 
@@ -68,6 +69,7 @@ def _checked(content: Any, path: str) -> State:
         state = State(**content | {"beyond": tuple(content["beyond"])})
         numbers = (state.mark, *state.beyond, *state.counts.values(), state.seed or 0)
         known = known and all(type(number) is int and number >= 0 for number in numbers)
+        known = known and state.counts.keys() <= _COUNTED
         known = known and isinstance(state.digest, str) and isinstance(state.command, str)
     except (TypeError, KeyError, AttributeError) as error:
         raise _no_state(path) from error
@@ -80,8 +82,8 @@ def _no_state(path: str) -> Refused:
     return Refused(f"{path} is not the state of a sweep; name another file", BAD_COMMAND_LINE)
 
 
-def check_same(state: State, digest: str, path: str) -> None:
-    """See that the state is of these targets in this order.
+def check_same(state: State, digest: str, count: int, path: str) -> None:
+    """See that the state is of these targets, so many, in this order.
 
     :raises Refused: it is not.
     """
@@ -91,6 +93,8 @@ def check_same(state: State, digest: str, path: str) -> None:
             " repeat that command to go on, or remove the file to begin anew",
             BAD_COMMAND_LINE,
         )
+    if max(state.mark, *(position + 1 for position in state.beyond), 0) > count:
+        raise _no_state(path)
 
 
 def write_state(path: str, state: State) -> None:

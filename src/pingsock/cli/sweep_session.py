@@ -8,15 +8,24 @@ import signal
 from time import monotonic
 
 from pingsock.cli.arguments import Refused
-from pingsock.cli.sweep_output import UNRESOLVED, Chosen
-from pingsock.cli.sweep_progress import EXTRA, duration, make_bar, one_line
+from pingsock.cli.sweep_output import Chosen
+from pingsock.cli.sweep_progress import EXTRA, can_draw, duration, make_bar, one_line
 from pingsock.cli.sweep_resume import SYSTEM_CALL_FAILED, State, write_state
 from pingsock.probe.batch_replies import Replies
 from pingsock.probe.clock import MILLISECOND
 from pingsock.probe.records import Unresolved
 from pingsock.sockets.choose import KINDS
 from pingsock.tools.sweep import Sweep
-from pingsock.tools.sweep_results import ALIVE, STATES, UNMEASURED, UNREACHABLE, UNSENT, Finished, SweepResult
+from pingsock.tools.sweep_results import (
+    ALIVE,
+    STATES,
+    UNMEASURED,
+    UNREACHABLE,
+    UNRESOLVED,
+    UNSENT,
+    Finished,
+    SweepResult,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -124,7 +133,7 @@ class Session:
         self._bar = self._make_bar(wanted=not settings.no_progress and not settings.quiet)
 
     def _make_bar(self, wanted: bool) -> Bar | None:
-        if not wanted or not os.isatty(2):
+        if not wanted or not can_draw():
             return None
         bar = make_bar(self._total)
         if bar is None:
@@ -244,5 +253,6 @@ class Session:
     def _status(self) -> int:
         if self._counts[UNRESOLVED]:
             return SOME_NOT_FOUND
-        alive_only = not any(self._counts[state] for state in STATES if state != ALIVE)
+        # As for fping, of no target at all none is alive.
+        alive_only = self._counts[ALIVE] > 0 and not any(self._counts[state] for state in STATES if state != ALIVE)
         return 0 if alive_only and self._sweep.is_over else SOME_NOT_ALIVE

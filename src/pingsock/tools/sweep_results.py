@@ -22,6 +22,8 @@ UNMEASURED = "unmeasured"
 """No probe was answered, but that says nothing: our receive buffer overflowed, or this process did not run."""
 UNSENT = "unsent"
 """This host refused to send every probe."""
+UNRESOLVED = "unresolved"
+"""A name that was not found; no state, as it has no result."""
 STATES = (ALIVE, UNREACHABLE, UNMEASURED, UNSENT)
 
 
