@@ -13,9 +13,22 @@ from unittest import mock
 import pytest
 
 import pingsock
-from pingsock import IcmpError, NoPingSocket, Reply, SendFailure, Summary, Target, Timeout, UnknownHost, Unresolved
+from pingsock import (
+    IcmpError,
+    NoPingSocket,
+    PingResult,
+    Reply,
+    SendFailure,
+    Summary,
+    Target,
+    Timeout,
+    UnknownHost,
+    Unresolved,
+)
+from pingsock.probe.flow import source_address
 from pingsock.tools.arguments import check_probes
 from pingsock.tools.intake import known_target
+from sockets_unit.private import EVERYBODY, in_private_network
 from tools.small_network import (
     ALIVE,
     ALIVE6,
@@ -91,6 +104,24 @@ def test_probes_look_as_they_were_asked_for(kinds: list[str]) -> None:
     assert len(reply.message) == 608
     assert reply.message[16:] == b"\xa5\x5a" * 296
     assert (reply.altered_at, reply.source[0]) == (-1, "127.0.0.3")
+
+
+@pytest.mark.parametrize(
+    ("source", "interface"), [("fe80::7%lo", ""), ("fe80::7%1", ""), ("fe80::7", "lo"), ("fe80::7%lo", "lo")]
+)
+def test_a_link_local_source(kinds: list[str], source: str, interface: str) -> None:
+    def pinged() -> PingResult:
+        return pingsock.ping("fe80::8%lo", count=1, timeout=5, kinds=kinds, source=source, interface=interface)
+
+    addresses = "addr add fe80::7/64 dev lo nodad\naddr add fe80::8/64 dev lo nodad"
+    result = in_private_network(pinged, group_range=EVERYBODY, ip=addresses)
+    assert result.reason == ""
+
+
+def test_a_link_local_source_whose_interface_has_gone() -> None:
+    with pytest.raises(OSError, match="no interface gone") as raised:
+        source_address("fe80::7%gone")
+    assert raised.value.errno == errno.ENODEV
 
 
 def test_a_name_without_address_is_an_exception() -> None:

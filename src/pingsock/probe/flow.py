@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from _socket import AF_INET, AF_INET6, inet_pton
+from _socket import AF_INET, AF_INET6, if_nametoindex, inet_pton
+from errno import ENODEV
 from struct import Struct
 
 from pingsock.probe.target import DEFAULT_OPTIONS
@@ -10,7 +11,7 @@ from pingsock.wire import linux
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pingsock.probe.target import ProbeOptions, Target
+    from pingsock.probe.target import ProbeOptions, SocketAddress, Target
 
     ControlItem = tuple[int, int, bytes]
     SocketSettings = tuple[int, bool, bool, str]
@@ -51,8 +52,31 @@ def socket_settings(target: Target) -> SocketSettings:
     Family, never fragment, broadcast allowed, and source: IPv6 ping sockets check the source in IPV6_PKTINFO and then
     ignore it.
     """
-    source = target.options.source if target.family == AF_INET6 else ""
-    return int(target.family), target.options.dont_fragment, target.options.broadcast, source
+    options = target.options
+    source = _scoped(options.source, options.interface) if target.family == AF_INET6 else ""
+    return int(target.family), options.dont_fragment, options.broadcast, source
+
+
+def _scoped(source: str, interface: int) -> str:
+    """A source address with the interface as its scope, if it is link-local and has none (RFC 4007, section 11)."""
+    if not (source and interface) or "%" in source:
+        return source
+    first, second = inet_pton(AF_INET6, source)[:2]
+    return f"{source}%{interface}" if first == 0xFE and second & 0xC0 == 0x80 else source
+
+
+def source_address(source: str) -> SocketAddress:
+    """A source address, perhaps with a scope, as `socket.bind` takes it, which passes over a scope in the text.
+
+    :raises OSError: ENODEV, there is no interface of that name.
+    """
+    address, percent, scope = source.partition("%")
+    if not percent:
+        return address, 0
+    try:
+        return address, 0, 0, int(scope) if scope.isdecimal() else if_nametoindex(scope)
+    except OSError as error:
+        raise OSError(ENODEV, f"no interface {scope}") from error
 
 
 def control_items(target: Target) -> tuple[ControlItem, ...]:

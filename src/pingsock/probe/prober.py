@@ -14,7 +14,7 @@ from pingsock.probe.channel import Channel
 from pingsock.probe.clock import MILLISECOND, SECOND, Stepwatch, read_clocks
 from pingsock.probe.course import Course
 from pingsock.probe.engine import Engine
-from pingsock.probe.flow import TOKEN_BYTES, fill_payload
+from pingsock.probe.flow import TOKEN_BYTES, fill_payload, source_address
 from pingsock.probe.ledger import Ledger
 from pingsock.sockets.choose import KINDS, open_ping_socket
 from pingsock.sockets.errors import NoPingSocket
@@ -196,7 +196,7 @@ class Prober:
             if broadcast:
                 sock.setsockopt(linux.SOL_SOCKET, linux.SO_BROADCAST, 1)
             if source:
-                sock.bind((source, 0))
+                sock.bind(source_address(source))
         except OSError:
             sock.close()
             raise

@@ -6,6 +6,7 @@ import socket
 from socket import SOCK_DGRAM, inet_pton
 
 from pingsock.compat.icmplib.exceptions import SocketAddressError
+from pingsock.probe.flow import source_address
 from pingsock.probe.schedule import Plan
 from pingsock.probe.target import LARGEST_SIZES, ProbeOptions
 from pingsock.sockets.errors import InvalidArgument
@@ -53,6 +54,6 @@ def check_source(family: int, source: str) -> None:
         # bind() would resolve any text.
         inet_pton(family, source.partition("%")[0])
         with socket.socket(family, SOCK_DGRAM) as sock:
-            sock.bind((source, 0))
+            sock.bind(source_address(source))
     except (OSError, ValueError) as error:
         raise SocketAddressError(source) from error

@@ -30,7 +30,7 @@ from pingsock.compat.icmplib.exceptions import (
 from pingsock.compat.icmplib.models import ICMPReply
 from pingsock.probe.channel import Channel
 from pingsock.probe.clock import MILLISECOND, Stepwatch
-from pingsock.probe.flow import Flow
+from pingsock.probe.flow import Flow, source_address
 from pingsock.probe.jsonable import address_text
 from pingsock.probe.ledger import Ledger
 from pingsock.probe.records import EchoReply, IcmpReport, Note, Stray
@@ -91,7 +91,7 @@ class ICMPSocket:
         if self._address is not None:
             # bind() would resolve any text.
             inet_pton(self._FAMILY, self._address.partition("%")[0])
-            sock.bind((self._address, 0))
+            sock.bind(source_address(self._address))
 
     def __enter__(self) -> Self:
         return self
