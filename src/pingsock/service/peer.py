@@ -52,8 +52,6 @@ if TYPE_CHECKING:
             """What the service tells this client about itself."""
 
 
-FRAMES_A_TURN = 8
-"""Requests of one client that are answered before the others have their turn."""
 MOST_SIGNALS = 64
 """Bytes taken out of a readiness channel at once."""
 
@@ -78,19 +76,14 @@ class Peer:
         self._readiness: socket.socket | None = None
 
     def read(self) -> bool:
-        """Answer what waits; False when the connection is over."""
-        for _ in range(FRAMES_A_TURN):
-            try:
-                length = self.channel.recv_into(_buffer)
-            except BlockingIOError:
-                return True
-            except OSError:
-                return False
-            if not length or not self._answer(bytes(_buffer[:length])):
-                return False
-            if self.unsent:
-                return True
-        return True
+        """Answer one request; False when the connection is over."""
+        try:
+            length = self.channel.recv_into(_buffer)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return length > 0 and self._answer(bytes(_buffer[:length]))
 
     def _answer(self, frame: bytes) -> bool:
         try:

@@ -1,7 +1,7 @@
 """The service itself: many clients, one stack, one thread, one loop.
 
-Theory of operation: an epoll says who has something; the link comes first, then every client in its turn, with a
-bounded number of requests each. Nothing waits for anybody. What one client does wrong ends its own connection.
+Theory of operation: an epoll says who has something; every client has one request answered in its turn, after what the
+link has brought. Nothing waits for anybody. What one client does wrong ends its own connection.
 
 Some facts about accepting connections
 --------------------------------------
@@ -108,7 +108,7 @@ class Server:
         link.guard = self._guard
         self._rules = Rules(self._configuration, link.address_kind)
         for fileno in link.filenos():
-            self._epoll.register(fileno, select.EPOLLIN)
+            self.watch(fileno, self._take_arrivals)
             self._arrivals.register(fileno, select.POLLIN)
         return stack
 
@@ -129,7 +129,6 @@ class Server:
         if self._accept_again:
             timeout = min(timeout or ACCEPT_PAUSE, ACCEPT_PAUSE)
         events = self._epoll.poll(timeout)
-        self._take_arrivals()
         for fileno, event in events:
             if (peer := self._peers.get(fileno)) is not None:
                 self._serve(peer, event)
