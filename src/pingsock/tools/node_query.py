@@ -81,7 +81,7 @@ class NodeQuerySocket(RawEchoSocket):
         self._secret = os.urandom(_SECRET_BYTES)
         self._destination = b""
 
-    def sendto(self, message: bytes, address: Any) -> int:
+    def sendto(self, message: bytes, address: Any) -> int:  # type: ignore[override]
         """Ask the node at `address`, with the sequence number of the echo request `message`."""
         self._destination = _packed(address[0])
         return super().sendto(message, address)

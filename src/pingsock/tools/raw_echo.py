@@ -84,7 +84,7 @@ class RawEchoSocket(_socket.socket):
         ours = message[:2] + bytes(2) + self._ident + message[6:]
         return with_checksum(ours) if self._is_ipv4 else ours
 
-    def recvmsg(self, size: int, ancillary_size: int = 0, flags: int = 0) -> Received:  # type: ignore[override]
+    def recvmsg(self, size: int, ancillary_size: int = 0, flags: int = 0) -> Received:
         """The next message of ours, from its ICMP header on; what others get is passed over."""
         room = size + _LONGEST_IP_HEADER if self._is_ipv4 else size
         while True:
