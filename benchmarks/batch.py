@@ -4,9 +4,9 @@
 
 The yardstick is benchmarks/yardstick/pingblast.c, compiled here: one ping socket a core, sendmmsg and recvmmsg of 256,
 replies matched by sequence number and address, their payload compared, round trips accounted: least, mean, most. The
-batch driver does the same, and keeps what a record of each reply is made of. All run in a network namespace of their own (as root, or in a user namespace) in
-which ping sockets are open to everybody; hosts are addresses of 127.0.0.0/8. Rounds are interleaved; printed are
-medians, and medians of the rounds' ratios.
+batch driver does the same, and keeps what a record of each reply is made of; neither keeps a histogram. All run in a
+network namespace of their own (as root, or in a user namespace) in which ping sockets are open to everybody; hosts are
+addresses of 127.0.0.0/8. Rounds are interleaved; printed are medians, and medians of the rounds' ratios.
 
 "engine" is what a program measures of itself, first probe to last reply, one core being CPU 0. "whole" is the time of a
 process from its start to its end; it prints each address that is alive.
@@ -44,7 +44,10 @@ def worker(hosts: int, jobs: int, *, alive: bool) -> None:
     from pingsock.probe.batch_targets import ipv4_blocks
     from pingsock.probe.records import Reply
     from pingsock.probe.schedule import Plan
+    from pingsock.sockets.mmsg import require_batch_calls
 
+    # This imports ctypes, which is part of starting and not of the engine.
+    require_batch_calls()
     begin, cpu = time.perf_counter(), time.process_time()
     tally = RunTally()
     for what in BatchRun(ipv4_blocks(FIRST_HOST, hosts), Plan(), jobs=jobs):
@@ -159,7 +162,7 @@ def median(results: list[dict[str, Any]], field: str) -> float:
 
 def ratio(ours: list[dict[str, Any]], theirs: list[dict[str, Any]], field: str) -> float:
     """Median of the rounds' ratios."""
-    return statistics.median(one[field] / other[field] for one, other in zip(ours, theirs, strict=True))
+    return float(statistics.median(one[field] / other[field] for one, other in zip(ours, theirs, strict=True)))
 
 
 def print_ratio(name: str, reached: float) -> None:

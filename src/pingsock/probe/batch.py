@@ -332,7 +332,7 @@ class BatchProber(BlockingProber):
         """A course of one probe of a group."""
         group = ledger.group_of(sequence)
         assert group is not None
-        course = self.course(group.block.target(group.first + sequence - group.start), self.plan)
+        course = self.course(group.block.target(group.number_of(sequence)), self.plan)
         if ledger.probe_states[sequence] == ANSWERED:
             course.number, course.ended = 1, True
         else:

@@ -167,11 +167,9 @@ class BatchChannel(Channel):
             ledger.all_wait(start, stop)
             and seconds == seconds[:_WORD] * count
             and self.look_ordinary(0, count, SEQUENCE_NUMBERS[start:stop])
+            and ledger.went_to(group, start, stop, buffer.addresses)
         ):
             return False
-        for column, sources in zip(ledger.addresses, buffer.addresses, strict=True):
-            if column[start:stop].tobytes() != sources[:count].tobytes():
-                return False
         second, step = buffer.seconds[0], group.step
         sent = group.begin + (start - group.start) * step
         since = self.since_second(second, sent, buffer.nanoseconds[count - 1])
@@ -261,10 +259,12 @@ class _Batch:
         pick = itemgetter(*sequences)
         if pick(ledger.probe_states) != _ALL_WAITING[:count] or len(set(sequences)) != count:
             return False
+        groups = ledger.groups_of(sequences)
+        if not groups:
+            return False
         for column, sources in zip(ledger.addresses, self._buffer.addresses, strict=True):
             if pick(column) != tuple(sources[first:last].tolist()):
                 return False
-        groups = ledger.groups_of(sequences)
         times = [
             group.begin + (sequence - group.start) * group.step
             for group, sequence in zip(groups, sequences, strict=True)

@@ -4,8 +4,8 @@ Theory of operation
 -------------------
 
 A *group* is what one system call sent: neighbours in a block of targets, with neighbouring sequence numbers, at evenly
-spaced times. Of each of its probes the ledger keeps state, time and address, in packed columns. As long as all replies
-are as they should be, nobody needs more.
+spaced times. Of each of its probes the ledger keeps the state, in a packed column. As long as all replies are as they
+should be, and in order, nobody needs more. Otherwise the addresses are copied from the block to packed columns.
 
 Whatever else befalls a probe (silence, an error, a second reply) is decided where all drivers' probes are decided: the
 other columns are filled when somebody looks into them, and the target becomes a course of the engine, as if it had
@@ -41,7 +41,7 @@ _FREE, _WAITING, _ANSWERED = bytes((FREE,)), bytes((WAITING,)), bytes((ANSWERED,
 class Group:
     """Probes that one system call sent. Times are monotonic nanoseconds."""
 
-    __slots__ = ("begin", "block", "count", "deadline", "first", "held_until", "start", "step")
+    __slots__ = ("begin", "block", "count", "deadline", "first", "has_column", "held_until", "start", "step")
 
     def __init__(
         self,
@@ -67,6 +67,12 @@ class Group:
         self.deadline = begin + (count - 1) * step + timeout
         """When the last of its probes has waited long enough."""
         self.held_until = self.deadline + late_window
+        self.has_column = False
+        """The ledger has copied its addresses."""
+
+    def number_of(self, sequence: int) -> int:
+        """Number in the block of the target of one of its probes."""
+        return self.first + sequence - self.start
 
     def sent_at(self, sequence: int) -> int:
         """When one of its probes was sent."""
@@ -111,7 +117,10 @@ class BatchLedger(Ledger):
         self.probe_states = bytearray(SEQUENCES)
         words = "I" if family == AF_INET else "QQ"
         self.addresses = tuple(array(kind, bytes(array(kind).itemsize * SEQUENCES)) for kind in words)
-        """Whom each probe went to, in columns as a TargetBlock has them; an address of nobody if it was sent singly."""
+        """Whom the probes of groups with `has_column` went to, in columns as a TargetBlock has them.
+
+        An address of nobody if what is heard of a probe is decided by the class above.
+        """
         self._pending: deque[Group] = deque()
         # What the class above has in lists.
         self.states = cast("list[int]", self.probe_states)
@@ -131,10 +140,29 @@ class BatchLedger(Ledger):
         """The group of a probe, None if it was sent singly."""
         return self._groups.get(self._starts[sequence])
 
-    def groups_of(self, sequences: Sequence[int]) -> tuple[Group, ...]:
-        """The groups of probes that were not sent singly."""
-        groups = self._groups
-        return tuple([groups[start] for start in map(self._starts.__getitem__, sequences)])
+    def groups_of(self, sequences: Sequence[int]) -> list[Group]:
+        """The groups of probes, with their addresses in `addresses`; none if one of the probes was sent singly."""
+        groups = [self._groups.get(start) for start in map(self._starts.__getitem__, sequences)]
+        for group in set(groups):
+            if group is None:
+                return []
+            self._copy_addresses(group)
+        return cast("list[Group]", groups)
+
+    def went_to(self, group: Group, start: int, stop: int, sources: Sequence[memoryview]) -> bool:
+        """Whether these neighbours in a group went to the first of these addresses."""
+        columns, first = (self.addresses, start) if group.has_column else (group.block.columns, group.number_of(start))
+        last = first + stop - start
+        for column, source in zip(columns, sources, strict=True):
+            if column[first:last].tobytes() != source[: stop - start].tobytes():
+                return False
+        return True
+
+    def _copy_addresses(self, group: Group) -> None:
+        if not group.has_column:
+            group.has_column = True
+            for column, source in zip(self.addresses, group.block.columns, strict=True):
+                column[group.start : group.start + group.count] = source[group.first : group.first + group.count]
 
     def _flow_of(self, sequence: int) -> Flow | None:
         if self.group_of(sequence) is None:
@@ -145,6 +173,9 @@ class BatchLedger(Ledger):
 
     def _mark_single(self, sequence: int) -> None:
         """What is heard of that probe is decided by the class above from now on."""
+        group = self.group_of(sequence)
+        if group is not None:
+            self._copy_addresses(group)
         for column in self.addresses:
             column[sequence] = _NO_ADDRESS[column.typecode]
 
@@ -191,8 +222,6 @@ class BatchLedger(Ledger):
         stop = start + count
         step = (end - begin) // count
         group = Group(block, first, count, start, begin, step, self.timeout, self._late_window)
-        for column, source in zip(self.addresses, block.columns, strict=True):
-            column[start:stop] = source[first : first + count]
         self.probe_states[start:stop] = _WAITING * count
         self._starts[start:stop] = array("H", (start,)) * count
         self._groups[start] = group

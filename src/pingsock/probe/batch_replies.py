@@ -77,7 +77,7 @@ class Replies:
     def target(self, number: int) -> Target:
         """Who sent one of them, counted from 0."""
         group = self._groups[number]
-        return group.block.target(group.first + self._sequences[number] - group.start)
+        return group.block.target(group.number_of(self._sequences[number]))
 
     def targets(self) -> list[Target]:
         """Who sent them."""
@@ -86,7 +86,7 @@ class Replies:
     def hosts(self) -> list[str]:
         """Who sent them, as text."""
         return [
-            group.block.host(group.first + sequence - group.start)
+            group.block.host(group.number_of(sequence))
             for group, sequence in zip(self._groups, self._sequences, strict=True)
         ]
 
