@@ -358,6 +358,13 @@ def test_an_exclusion_with_a_scope_holds_there_only() -> None:
         assert [target.host for target in targets.targets() if isinstance(target, Target)] == ["fe80::2%2"]
 
 
+@pytest.mark.parametrize(("interface", "left"), [(0, ["fe80::1"]), (1, ["fe80::1"]), (2, [])])
+def test_an_exclusion_with_a_scope_holds_for_the_interface_to_send_by(interface: int, left: list[str]) -> None:
+    options = ProbeOptions(interface=interface)
+    with TargetList.of("fe80::1", "fe80::1%2", exclude=["fe80::1%2"], options=options) as targets:
+        assert [target.host for target in targets.targets() if isinstance(target, Target)] == left
+
+
 @pytest.mark.parametrize("seed", [-1, 2**63])
 def test_a_seed_is_checked(seed: int) -> None:
     with pytest.raises(InvalidArgument, match="seed"):

@@ -35,10 +35,10 @@ class Exclusions:
                 return True
         return False
 
-    def rest_of(self, span: Span) -> Iterator[Span]:
-        """What is left of a span, in order."""
+    def rest_of(self, span: Span, scope: int = 0) -> Iterator[Span]:
+        """What is left of a span, in order. Without a scope of its own it is meant on the interface `scope`."""
         pieces = [(span.first, span.first + span.count)]
-        for kind in {(span.family, 0), (span.family, span.scope)}:
+        for kind in {(span.family, 0), (span.family, span.scope or scope)}:
             ranges = self._ranges.get(kind)
             if ranges:
                 pieces = [left for piece in pieces for left in _without(piece, ranges)]

@@ -175,7 +175,7 @@ class TargetList:
         elif self.family not in (0, piece.family):
             yield Unresolved(word, _OTHER_FAMILY)
         elif self._exclusions:
-            yield from self._exclusions.rest_of(piece)
+            yield from self._exclusions.rest_of(piece, self.options.interface)
         else:
             yield piece
 
@@ -229,7 +229,8 @@ class TargetList:
     def targets_of(self, name: str, found: Iterable[Destination]) -> list[Target]:
         """The targets a name became, those that are excluded left out."""
         spans = [_span_of(destination) for destination in found]
-        wanted = [span for span in spans if not self._exclusions.leaves_out(span.family, span.first, span.scope)]
+        left_out, interface = self._exclusions.leaves_out, self.options.interface
+        wanted = [span for span in spans if not left_out(span.family, span.first, span.scope or interface)]
         return [self._target(span.replace(text=name), 0) for span in wanted]
 
     def _needs_targets(self, span: Span) -> bool:
