@@ -29,18 +29,29 @@ START = "import sys; from pingsock.cli.main import main; sys.exit(main(['pingsoc
 class RunningService:
     """The process, and what it is told."""
 
-    def __init__(self, configuration: str, *arguments: str, sandbox: str = "required", descriptors: int = 0) -> None:
+    def __init__(
+        self,
+        configuration: str,
+        *arguments: str,
+        sandbox: str = "required",
+        descriptors: int = 0,
+        under: tuple[str, ...] = (),
+        listens_at: Path | None = None,
+    ) -> None:
+        """`under` is a command that starts the service's, and may listen for it."""
         self.directory = Path(tempfile.mkdtemp(prefix="pingsockd-"))
         self.directory.chmod(0o755)
-        self.path = os.fspath(self.directory / "service.sock")
+        own_path = os.fspath(self.directory / "service.sock")
+        self.path = own_path if listens_at is None else os.fspath(listens_at)
         self.configuration_path = self.directory / "pingsockd.toml"
         self.configuration_path.write_text(configuration)
         self.log_path = self.directory / "log"
         who = [f"--user={SERVICE_USER}:{SERVICE_USER}"] if can_change_user() else ["--stay-root"]
         self._command = [
+            *under,
             *(["prlimit", f"--nofile={descriptors}:{descriptors}"] if descriptors else []),
             *(sys.executable, "-c", START, "--config", os.fspath(self.configuration_path)),
-            *("--socket", self.path, f"--sandbox={sandbox}", *who, *arguments),
+            *("--socket", own_path, f"--sandbox={sandbox}", *who, *arguments),
         ]
         self.start()
 
@@ -129,9 +140,16 @@ def as_somebody(who: Credentials) -> Iterator[None]:
 
 @contextlib.contextmanager
 def running_service(
-    configuration: str, *arguments: str, sandbox: str = "required", descriptors: int = 0
+    configuration: str,
+    *arguments: str,
+    sandbox: str = "required",
+    descriptors: int = 0,
+    under: tuple[str, ...] = (),
+    listens_at: Path | None = None,
 ) -> Iterator[RunningService]:
-    service = RunningService(configuration, *arguments, sandbox=sandbox, descriptors=descriptors)
+    service = RunningService(
+        configuration, *arguments, sandbox=sandbox, descriptors=descriptors, under=under, listens_at=listens_at
+    )
     try:
         yield service
     finally:
