@@ -245,7 +245,7 @@ static void errors(void)
     say_poll("queue", fd, 0);
     on(fd, SOL_SOCKET, 45 /* SO_SELECT_ERR_QUEUE */);
     say_poll("queue as priority", fd, 0);
-    echo(fd, LOCAL, 2, 64);
+    echo(fd, LOCAL, 2, 64), usleep(50000);
     say_poll("queue and data", fd, 0);
     receive("error", fd, 100, 512, MSG_ERRQUEUE);
     say_poll("data", fd, 0);
@@ -661,6 +661,26 @@ static void version6(void)
     close(fd);
 }
 
+/* Ends the parent process, without which there is nobody to execute the calls. */
+static void abandoned(void)
+{
+    int fd = open4(0);
+    char data[100];
+    pid_t parent = getppid();
+    echo(fd, LOCAL, 1, 64), recv(fd, data, 100, 0);
+    if (!fork()) {
+        usleep(100000);
+        kill(parent, SIGKILL);
+        _exit(0);
+    }
+    say("poll, blocked", polled(fd, POLLIN, 5000));
+    say("recv", recv(fd, data, 100, 0));
+    say("send", echo(fd, LOCAL, 1, 64));
+    say("socket", open4(0));
+    close(fd);
+    printf("  went on\n");
+}
+
 static int inherited(const char *text)
 {
     int fd = atoi(text);
@@ -679,7 +699,7 @@ static const struct {
              CASE(readiness), CASE(nonblocking), CASE(timeouts), CASE(signals),          CASE(storm),
              CASE(threads),   CASE(duplicates),  CASE(batches),  CASE(ends),             CASE(vectors),
              CASE(requests),  CASE(bad_memory),  CASE(filters),  CASE(asynchronous),     CASE(other_files),
-             CASE(many),      CASE(version6)};
+             CASE(many),      CASE(version6),     CASE(abandoned)};
 
 int main(int count, char **words)
 {

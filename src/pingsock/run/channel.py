@@ -57,6 +57,11 @@ class ReadinessChannel:
         self.shown = 0
         """POLLIN, POLLERR: what poll(2) reports of the program's end."""
 
+    @property
+    def our_descriptor(self) -> int:
+        """Of the end that is not the program's."""
+        return self._our_end.fileno()
+
     def forget_program_end(self) -> None:
         """The program has it now; it is ours no more."""
         if self.program_end is not None:

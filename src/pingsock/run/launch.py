@@ -7,6 +7,7 @@ may have ping sockets, and return what the program itself returned.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -18,6 +19,7 @@ from pingsock.run import seccomp
 from pingsock.run.filter import filter_program
 from pingsock.run.signals import SignalQueue
 from pingsock.run.supervisor import Supervisor
+from pingsock.run.watchdog import Watchdog
 from pingsock.sockets.errors import PingsockError
 
 TYPE_CHECKING = False
@@ -63,7 +65,7 @@ def run_program(words: list[str], sources: Sources, warn: Callable[[str], None])
     architecture = required_architecture()
     numbers = descriptor_range(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
     seccomp.adopt_orphans()
-    with SignalQueue((signal.SIGCHLD, *PASSED_ON)) as signals:
+    with SignalQueue((signal.SIGCHLD, *PASSED_ON)) as signals, contextlib.closing(Watchdog()) as watchdog:
         ours, theirs = socket.socketpair()
         if theirs.fileno() >= numbers.start:
             raise CannotSupervise(f"too many open descriptors: {numbers.start} and more are needed for the program")
@@ -72,12 +74,10 @@ def run_program(words: list[str], sources: Sources, warn: Callable[[str], None])
             ours.close()
             _start(words, theirs, signals.mask_before, filter_program(architecture, numbers), warn)
         theirs.close()
-        return _supervise(
-            process,
-            ours,
-            signals,
-            partial(Supervisor, architecture=architecture, numbers=numbers, sources=sources, warn=warn),
+        make = partial(
+            Supervisor, architecture=architecture, numbers=numbers, sources=sources, watchdog=watchdog, warn=warn
         )
+        return _supervise(process, ours, signals, make)
 
 
 def required_architecture() -> Architecture:

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from pingsock.run.seccomp import Listener, Notification
     from pingsock.run.sources import Sources
     from pingsock.run.syscalls import Architecture
+    from pingsock.run.watchdog import Watchdog
     from pingsock.sockets.served import Connection
 
 SOCKET_FLAGS = os.O_NONBLOCK | os.O_CLOEXEC
@@ -55,6 +56,8 @@ INSPECTION_PERIOD = 1.0
 """Seconds between two looks for sockets that nobody has any more, in case nothing else tells."""
 SOON = 0.003
 """Seconds after a close(2), which the kernel executes after we have answered."""
+ERROR_PERIOD = 0.01
+"""Seconds between two looks for data at a socket that shows an error: a server tells of its first event only."""
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.001, 0.05
 """Seconds between two tries of a call that no event will wake: a send that waits for a device's queue, a receive from a
 socket that is readable for its error queue alone."""
@@ -90,6 +93,7 @@ class Supervisor:
         architecture: Architecture,
         numbers: range,
         sources: Sources,
+        watchdog: Watchdog,
         warn: Callable[[str], None],
     ) -> None:
         """`numbers`: descriptors of served sockets, those the filter selects. `warn` gets a line for the user."""
@@ -97,6 +101,7 @@ class Supervisor:
         self._names = architecture.names
         self._numbers = numbers
         self._sources = sources
+        self._watchdog = watchdog
         self._warn = warn
         self._files: dict[int, ServedFile] = {}
         """By the inode of the program's descriptor."""
@@ -122,8 +127,10 @@ class Supervisor:
     def run(self, is_done: Callable[[], bool]) -> None:
         """Serve until a function says that it is enough; it is asked after every event."""
         while not is_done():
-            for descriptor, events in self._events.poll(self._patience()):
-                self._deal_with(descriptor, events)
+            ready = dict(self._events.poll(self._patience()))
+            # Calls first: they may take what others would be woken for.
+            for descriptor in sorted(ready, key=self._listener.fileno().__ne__):
+                self._deal_with(descriptor, ready[descriptor])
             self._heed_time()
 
     def close(self) -> None:
@@ -150,6 +157,8 @@ class Supervisor:
         moments = [waiting.next_event for waiting in self._waiting.values()]
         if self._files or self._leases:
             moments.append(self._inspect_at)
+        if self._show_errors_only():
+            moments.append(time.monotonic() + ERROR_PERIOD)
         moment = min(moments, default=float("inf"))
         return None if moment == float("inf") else max(0.0, moment - time.monotonic())
 
@@ -157,8 +166,13 @@ class Supervisor:
         now = time.monotonic()
         for waiting in [waiting for waiting in self._waiting.values() if waiting.next_event <= now]:
             self._try_again(waiting)
+        for file in self._show_errors_only():
+            file.channel.add(file.events())
         if now >= self._inspect_at:
             self._inspect()
+
+    def _show_errors_only(self) -> list[ServedFile]:
+        return [file for file in self._files.values() if file.channel.shown == select.POLLERR]
 
     def _inspect(self) -> None:
         """End the sockets that no process has any more, and forget calls that are void."""
@@ -177,6 +191,7 @@ class Supervisor:
         descriptor = file.connection.readiness.fileno()
         del self._by_readiness[descriptor]
         self._events.unregister(descriptor)
+        self._watchdog.remove(file.channel)
         file.close()
 
     # Notifications
@@ -246,8 +261,9 @@ class Supervisor:
             self._tell(call, outcome, 0)
 
     def _tell(self, call: Call, result: int, errno: int) -> None:
-        # First what poll(2) shows: the program may ask at once.
-        call.file.settle(call.borrow)
+        if call.file.channel.shown:
+            # What is shown too much only goes while the caller waits. What is not shown yet comes with the next event.
+            call.file.settle(call.borrow)
         self._waiting.pop(call.notification.thread, None)
         if self._listener.answer(call.notification, result, errno):
             return
@@ -373,3 +389,4 @@ class Supervisor:
             self._forget(file.channel.inode)
             raise
         file.channel.forget_program_end()
+        self._watchdog.add(file.channel)

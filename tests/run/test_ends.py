@@ -1,0 +1,173 @@
+"""How `pingsock run` ends: as its program does, whatever happens to either, and to the service."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import signal
+import subprocess
+
+import pytest
+
+from cli.ping_network import AS_USER, Result, result_of, wait_for_line
+from run.programs import CLOSED, RunNetwork
+
+FIRST_REPLY = b"64 bytes"
+
+
+def ping(network: RunNetwork, *arguments: str) -> list[str]:
+    return [str(network.programs / "ping"), *arguments]
+
+
+@pytest.mark.parametrize(
+    ("script", "status"),
+    [("exit 0", 0), ("exit 7", 7), ("kill -TERM $$", -15), ("kill -KILL $$", -9), ("exit 255", 255)],
+)
+def test_the_status_is_the_programs(network: RunNetwork, script: str, status: int) -> None:
+    assert network.supervised(["sh", "-c", script]) == Result("", "", status)
+
+
+def test_a_program_that_is_not_there(network: RunNetwork) -> None:
+    network.set_range(CLOSED)
+    words = network.pingsock("run", "-S", network.socket_path("served"), "--", "no-such-program")
+
+    assert result_of(network.start(words)) == Result(
+        "", "pingsock run: no-such-program: No such file or directory\n", 127
+    )
+
+
+def test_a_program_that_is_none(network: RunNetwork) -> None:
+    network.set_range(CLOSED)
+    words = network.pingsock("run", "-S", network.socket_path("served"), "/etc/passwd")
+
+    assert result_of(network.start(words)) == Result("", "pingsock run: /etc/passwd: Permission denied\n", 126)
+
+
+def test_no_way_to_a_ping_socket(network: RunNetwork) -> None:
+    network.set_range(CLOSED)
+    words = [*AS_USER, *network.pingsock("run", "-S", "/nowhere", "true")]
+    result = result_of(network.start(words))
+
+    assert result.status == 125
+    assert "no kind of ping socket can be opened here" in result.err
+    assert "no service of ping sockets listens at /nowhere" in result.err
+
+
+@pytest.mark.parametrize("arguments", [[], ["-v"], ["-x", "true"], ["-S"]])
+def test_a_command_line_that_names_no_program(network: RunNetwork, arguments: list[str]) -> None:
+    result = result_of(network.start(network.pingsock("run", *arguments)))
+
+    assert result.status == 125
+    assert "Usage: pingsock run" in result.err
+
+
+def test_signals_sent_to_us_reach_the_program(network: RunNetwork) -> None:
+    process = network.start_supervised(ping(network, "-i", "0.2", "10.77.2.2"))
+    wait_for_line(process, FIRST_REPLY)
+    process.send_signal(signal.SIGQUIT)
+    assert process.stderr is not None
+    assert re.match(rb"\d+/\d+ packets, 0% loss", process.stderr.readline().lstrip(b"\r"))
+    process.send_signal(signal.SIGINT)
+    out, _err = process.communicate(timeout=10)
+
+    assert b"0% packet loss" in out
+    assert process.returncode == 0
+
+
+def test_a_fatal_signal_ends_both(network: RunNetwork) -> None:
+    process = network.start_supervised(ping(network, "-i", "0.2", "10.77.2.2"))
+    wait_for_line(process, FIRST_REPLY)
+    process.terminate()
+    process.communicate(timeout=10)
+
+    assert process.returncode == -signal.SIGTERM
+
+
+def test_a_key_on_the_terminal_reaches_the_program_once(network: RunNetwork) -> None:
+    controller, terminal = pty.openpty()
+    script = "import signal, time; n = []; signal.signal(2, lambda *_: n.append(1)); print('ready', flush=True)\n"
+    script += "time.sleep(.3)\ntime.sleep(.3)\nprint(len(n), flush=True)"
+    process = network.start_supervised(
+        ["/usr/bin/python3", "-c", script],
+        stdin=terminal,
+        start_new_session=True,
+        preexec_fn=lambda: __import__("fcntl").ioctl(0, __import__("termios").TIOCSCTTY, 0),
+    )
+    os.close(terminal)
+    wait_for_line(process, b"ready")
+    os.write(controller, b"\x03")
+    out, _err = process.communicate(timeout=10)
+    os.close(controller)
+
+    assert out == b"1\n"
+    assert process.returncode == 0
+
+
+def test_it_waits_for_the_programs_descendants_which_may_have_sockets_too(network: RunNetwork) -> None:
+    program = network.programs / "ping"
+    result = network.supervised(["sh", "-c", f"(sleep 0.2; {program} -q -c 1 10.77.2.2) & exit 3"])
+
+    assert "1 received" in result.out
+    assert result.status == 3
+
+
+def test_a_supervisor_in_a_supervisor_is_not_needed_and_does_no_harm(network: RunNetwork) -> None:
+    inner = network.pingsock("run", "-S", network.socket_path("served"), "--", *ping(network, "-q", "-c1", "10.77.2.2"))
+    result = network.supervised(inner)
+
+    assert "1 received" in result.out
+    assert result.status == 0
+
+
+def test_where_the_kernel_gives_sockets_the_program_takes_our_place(network: RunNetwork) -> None:
+    network.set_range("0 65534")
+    words = [*AS_USER, *network.pingsock("run", "-v", "sh", "-c", "cat /proc/$$/status")]
+    process = network.start(words)
+    out, err = process.communicate(timeout=10)
+
+    assert err == b"pingsock run: the kernel gives this program ping sockets itself\n"
+    assert re.search(rb"(?m)^Seccomp:\s+0$", out)
+
+
+def test_without_its_supervisor_a_program_ends_by_itself(network: RunNetwork) -> None:
+    process = network.start_supervised(ping(network, "-i", "0.2", "10.77.2.2"), "embedded")
+    wait_for_line(process, FIRST_REPLY)
+    process.kill()
+    # ping counts as lost what it cannot send; what matters is that it neither hangs nor spins.
+    found = subprocess.run(["pgrep", "-f", network.programs / "ping"], capture_output=True, text=True, check=True)
+    for each in found.stdout.split():
+        os.kill(int(each), signal.SIGINT)
+    out, _err = process.communicate(timeout=10)
+
+    assert b"packet loss" in out
+
+
+def test_a_service_that_is_gone_is_an_error_on_the_socket_and_a_new_one_is_found(network: RunNetwork) -> None:
+    script = (
+        "import select, socket, sys\n"
+        "def opened(): return socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP)\n"
+        "one = opened(); one.connect(('10.77.2.2', 1)); print('ready', flush=True)\n"
+        "print(len(select.select([one], [], [], 10)[0]), flush=True)\n"
+        "try: one.recv(100)\nexcept OSError as error: print(error.errno, flush=True)\n"
+        "sys.stdin.read(1); two = opened(); two.connect(('10.77.2.2', 1)); two.send(b'\\x08' + bytes(7))\n"
+        "print(len(two.recv(100)), flush=True)\n"
+    )
+    with network.service("fresh") as service:
+        process = network.start_supervised(["/usr/bin/python3", "-c", script], "fresh", stdin=subprocess.PIPE)
+        wait_for_line(process, b"ready")
+        service.kill()
+        service.wait()
+    with network.service("fresh"):
+        out, err = process.communicate(b"x", timeout=10)
+
+    assert (out, err) == (b"1\n104\n8\n", b"")
+
+
+def test_idents_are_free_when_a_killed_program_is_gone(network: RunNetwork) -> None:
+    script = f"{network.programs}/ping -e 5005 -c 1000 10.77.2.2 & sleep 0.3; kill -9 $!; wait; "
+    script += f"{network.programs}/ping -q -e 5005 -c 1 10.77.2.2"
+    result = network.supervised(["sh", "-c", script])
+
+    assert "1 received" in result.out
+    assert result.status == 0

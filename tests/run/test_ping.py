@@ -1,0 +1,48 @@
+"""Debian's ping prints the same through `pingsock run`, with the range closed, as on a ping socket of the kernel."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+
+from cli.ping_network import masked
+from cli.test_ping_against_iputils import SAME
+from run.programs import RunNetwork
+
+DEVIATIONS = {":: -c 1"}
+"""D5 of docs/deviations.md: a raw socket sends to ::1 instead."""
+LEARNING = {command for command in SAME if "-s 1450" in command or "-M dont -c 1 -s 2000 fd" in command}
+"""What they print depends on what was learned of the path before, and a service remembers."""
+COMMANDS = [command for command in SAME if command not in DEVIATIONS]
+
+
+def check_same(network: RunNetwork, command: str, way: str) -> None:
+    words = [str(network.programs / "ping"), *shlex.split(command)]
+    of_kernel = network.on_kernel(words)
+    ours = network.supervised(words, way)
+
+    assert masked(ours.out) == masked(of_kernel.out)
+    assert ours.err == of_kernel.err
+    assert ours.status == of_kernel.status
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command not in LEARNING])
+def test_served_by_the_service_it_prints_and_returns_the_same(network: RunNetwork, command: str) -> None:
+    check_same(network, command, "served")
+
+
+@pytest.mark.parametrize("command", sorted(LEARNING))
+def test_a_service_that_has_learned_nothing_yet_makes_it_print_the_same(network: RunNetwork, command: str) -> None:
+    with network.service("fresh"):
+        check_same(network, command, "fresh")
+
+
+@pytest.mark.parametrize("command", COMMANDS[::5])
+def test_served_by_the_supervisor_it_prints_and_returns_the_same(network: RunNetwork, command: str) -> None:
+    check_same(network, command, "embedded")
+
+
+@pytest.mark.parametrize("command", SAME[::10])
+def test_on_handed_over_sockets_it_prints_and_returns_the_same(network: RunNetwork, command: str) -> None:
+    check_same(network, command, "borrowed")
