@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from socket import AF_INET
+from functools import cached_property
 from typing import Any, TypeVar, cast
 
 from pingsock.probe.ledger import NEVER, SEQUENCES, Ledger
@@ -112,15 +112,9 @@ class BatchLedger(Ledger):
         self._admit = admit
         self._groups: dict[int, Group] = {}
         """By the sequence number of their first probe."""
-        self._starts = array("H", bytes(2 * SEQUENCES))
+        self._starts = array("H", (0,)) * SEQUENCES
         """The sequence number with which each probe's group starts; its own if it was sent singly."""
         self.probe_states = bytearray(SEQUENCES)
-        words = "I" if family == AF_INET else "QQ"
-        self.addresses = tuple(array(kind, bytes(array(kind).itemsize * SEQUENCES)) for kind in words)
-        """Whom the probes of groups with `has_column` went to, in columns as a TargetBlock has them.
-
-        An address of nobody if what is heard of a probe is decided by the class above.
-        """
         self._pending: deque[Group] = deque()
         # What the class above has in lists.
         self.states = cast("list[int]", self.probe_states)
@@ -135,6 +129,14 @@ class BatchLedger(Ledger):
         self.flows, self.numbers, self.left_at, self.sent_at, self.deadlines, self.held_until = cast(
             "Any", self._sparse
         )
+
+    @cached_property
+    def addresses(self) -> tuple[array[int], ...]:
+        """Whom the probes of groups with `has_column` went to, in columns as a TargetBlock has them.
+
+        An address of nobody if what is heard of a probe is decided by the class above.
+        """
+        return tuple([array(word, (0,)) * SEQUENCES for word in ("I" if self._is_ipv4 else "QQ")])
 
     def group_of(self, sequence: int) -> Group | None:
         """The group of a probe, None if it was sent singly."""
