@@ -190,6 +190,9 @@ class PingRun:
                 yield from self._take()
                 if self._over():
                     return
+                # A probe that makes up for a late one is not ahead of its time.
+                if self.plan.preload == 1:
+                    break
             ready, woken = self._waiter.wait(self._schedule.wakes(self.tally) - self._now())
             if woken:
                 yield Interruption()

@@ -79,8 +79,8 @@ class Schedule:
             self._ends = min(self._ends, self._last_wait_ends(now, tally))
 
     def adapt(self, interval: int) -> None:
-        """From now on the interval is this, counted from the last probe."""
-        self._due += interval - self.interval
+        """From now on the interval is this, counted from the last probe, late as it may have been."""
+        self._due = self._last_sent + interval
         self.interval = interval
 
     def _earliest_due(self, now: int) -> int:
