@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from pathlib import Path
 from socket import AF_INET, AF_INET6, inet_pton
 
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pingsock.service.configuration import (
+    KEYS,
     BadConfiguration,
     Configuration,
     line_of,
@@ -144,3 +146,26 @@ def test_the_packaged_configuration_is_one() -> None:
     configuration = load_configuration(os.fspath(PACKAGED))
     assert configuration.owner_exclusive_idents
     assert configuration.group_range == GroupRange()
+
+
+DOCUMENTED = Path(__file__).parents[2] / "docs" / "service.md"
+
+
+def test_the_documentation_has_every_key_and_its_default() -> None:
+    table = DOCUMENTED.read_text().partition("## Configuration")[2].partition("### ")[0]
+    named = set(re.findall(r"`(\w+\.\w+)`", table))
+    assert named == {f"{name}.{key}" for name, keys in KEYS.items() for key in keys}
+    defaults = Configuration()
+    for field, key in (("sockets", "quota.sockets"), ("queued_bytes", "quota.queued_bytes")):
+        assert f"| `{key}` | {getattr(defaults, field)} |" in table
+    assert f"| `audit.refusals_per_minute` | {defaults.refusals_per_minute} |" in table
+
+
+def test_the_packaged_configuration_names_every_key_with_its_default() -> None:
+    text = PACKAGED.read_text()
+    uncommented = re.sub(r"^# (?=\w+ = )", "", text, flags=re.MULTILINE)
+    named = set(re.findall(r"^(\w+) = ", uncommented, re.MULTILINE))
+    assert named == {key for keys in KEYS.values() for key in keys}
+    permits_all = uncommented.replace("owner_exclusive_idents = true", "owner_exclusive_idents = false")
+    said = parse_configuration(permits_all.replace('destinations = ["0.0.0.0/0", "::/0"]', "", 1))
+    assert said == Configuration()
