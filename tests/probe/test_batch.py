@@ -39,6 +39,7 @@ from pingsock.probe.records import (
 from pingsock.probe.schedule import Plan
 from pingsock.probe.target import ProbeOptions, Target
 from pingsock.sockets.errors import InvalidArgument, NoPingSocket
+from pingsock.wire.checksum import checksum_holds
 
 __all__ = ["private_network"]
 
@@ -175,6 +176,23 @@ def test_silence_errors_and_odd_replies_among_ordinary_ones() -> None:
 
 
 @pytest.mark.usefixtures("open_range")
+def test_replies_in_any_order_are_those_of_their_targets() -> None:
+    delayed = range(4, 250, 8)
+    with far_hosts("10.9.0.0/16") as (network, _):
+        for last in delayed:
+            network.node("far").rule({"do": "delay", "seconds": 0.03}, destination=f"10.9.1.{last}/31")
+        first = int.from_bytes(bytes((10, 9, 1, 0)), "big")
+        told = list(BatchRun(ipv4_blocks(first, 250), QUICK.replace(timeout_ns=2_000 * MILLISECOND)))
+    replies = [record for what in told if isinstance(what, Replies) for record in what if isinstance(record, Reply)]
+    replies += [record for record in told if isinstance(record, Reply)]
+    assert {reply.target.host for reply in replies} == {f"10.9.1.{last}" for last in range(250)}
+    assert all(reply.source == reply.target.address and checksum_holds(reply.message) for reply in replies)
+    late = [reply for reply in replies if int(reply.target.host.split(".")[3]) & ~1 in delayed]
+    assert all(reply.round_trip_ns >= 29 * MILLISECOND for reply in late)
+    assert len(late) == 2 * len(delayed)
+
+
+@pytest.mark.usefixtures("open_range")
 def test_replies_from_others_are_strays() -> None:
     with far_hosts("10.9.0.0/16") as (network, _):
         network.node("far").rule({"do": "change", "source": "10.9.7.7"}, destination="10.9.1.0/30")
@@ -200,7 +218,7 @@ def test_what_this_host_refuses_to_send() -> None:
 
 @pytest.mark.usefixtures("open_range")
 def test_several_probes_of_each_target() -> None:
-    plan = QUICK.replace(count=3, interval_ns=10 * MILLISECOND)
+    plan = QUICK.replace(count=3, interval_ns=50 * MILLISECOND)
     targets = [each for block in ipv4_blocks(LOOPBACK, 60) for each in block]
     told = told_by_batch(ipv4_blocks(LOOPBACK, 60), plan)
     assert by_target(told) == by_target(told_by_blocking(targets, plan))
