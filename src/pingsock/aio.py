@@ -11,6 +11,7 @@ They are those of `pingsock`, with the same arguments, records and exceptions.
 
 from __future__ import annotations
 
-from pingsock.tools.aio import Pinger, RecordStream, ping, ping_many, resolve, watch
+from pingsock.tools.aio import RecordStream, ping, ping_many, resolve, watch
+from pingsock.tools.aio_pinger import Pinger
 
 __all__ = ["Pinger", "RecordStream", "ping", "ping_many", "resolve", "watch"]

@@ -17,6 +17,7 @@ from pingsock import InvalidArgument, NoPingSocket, PingerClosed, PingsockError,
 from pingsock.probe.prober import Prober
 from pingsock.sockets.choose import open_ping_socket
 from pingsock.tools import aio as module
+from pingsock.tools.aio_pinger import SharedPinger
 from tools.small_network import (
     ALIVE,
     ALIVE6,
@@ -218,7 +219,7 @@ def test_cancelled_at_any_moment_nothing_is_left(loop: Loop) -> None:
             mock.patch("pingsock.tools.names.resolve", some_names),
         ):
             loop.run(cancelled)
-        assert module._SharedPinger._present == {}
+        assert SharedPinger._present == {}
 
     inside(run)
 
@@ -282,7 +283,7 @@ def test_pings_that_follow_a_failed_one_do_not_share_its_fate(loop: Loop) -> Non
         return alive
 
     assert inside(lambda: loop.run(cured)) == [True] * 5
-    assert module._SharedPinger._present == {}
+    assert SharedPinger._present == {}
 
 
 # Iterators
@@ -494,7 +495,7 @@ def test_forgotten_it_closes_and_says_so(loop: Loop) -> None:
     async def forgotten() -> None:
         pinger = aio.Pinger()
         await pinger.ping(ALIVE, count=1, timeout=1)
-        with pytest.warns(ResourceWarning, match="unclosed <pingsock.tools.aio.Pinger"):
+        with pytest.warns(ResourceWarning, match="unclosed <pingsock.tools.aio_pinger.Pinger"):
             del pinger
 
     inside(lambda: loop.run(forgotten))

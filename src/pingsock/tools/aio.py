@@ -1,4 +1,4 @@
-"""The same calls for programs with an event loop, asyncio's or trio's: `ping`, `watch`, `ping_many` and `Pinger`.
+"""The same calls for programs with an event loop, asyncio's or trio's: `ping`, `watch`, `ping_many`.
 
 Which loop it is is found out when a call begins to work. Every call may be cancelled wherever it waits; what it has
 opened is closed then, and nobody else notices. Objects belong to the loop they were first used in; make new ones for
@@ -9,34 +9,29 @@ One-shot pings that run at the same time in one loop share their sockets, so a t
 
 from __future__ import annotations
 
-import sys
-import warnings
 from collections import deque
-from contextlib import nullcontext
 from functools import partial
 from time import monotonic_ns
 
 from pingsock.sockets.choose import KINDS
-from pingsock.sockets.errors import PingsockError
 from pingsock.tools import intake
-from pingsock.tools.arguments import check_backlog, check_kinds, check_plan, check_probes, check_rate, flag
-from pingsock.tools.desk import BACKLOG, Call, Desk, PingerClosed, Watched
+from pingsock.tools.aio_pinger import SharedPinger
+from pingsock.tools.arguments import check_kinds, check_plan, check_probes, check_rate, flag
 from pingsock.tools.echo import COUNT, INTERVAL, RATE, TIMEOUT
+from pingsock.tools.loops import Waiting, first_target, running, same_loop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
     from types import TracebackType
     from typing import Any, Self, Unpack
 
-    from pingsock.probe.aio import Driver, Event, Runtime
+    from pingsock.probe.aio import Driver, Runtime
     from pingsock.probe.engine import Happening
     from pingsock.probe.records import Record, Stray, Summary, Unresolved
     from pingsock.probe.result import PingResult
-    from pingsock.probe.schedule import Plan
     from pingsock.probe.target import Target
-    from pingsock.sockets.choose import PingSocket
-    from pingsock.tools.arguments import Aim, ProbeArguments
+    from pingsock.tools.arguments import ProbeArguments
 
     AnyRecord = Record | Stray | Summary | Unresolved
     Start = Callable[[Driver], None]
@@ -45,32 +40,13 @@ _HIGH_WATER, _LOW_WATER = 4096, 1024
 """Records waiting in an iterator, at which probing stops and goes on again."""
 
 
-def _runtime() -> Runtime:
-    """That of the running loop. RuntimeError if there is none."""
-    trio = sys.modules.get("trio")
-    if trio is not None and trio.lowlevel.in_trio_run():
-        from pingsock.probe.trio import TrioRuntime
-
-        return TrioRuntime()
-    from pingsock.probe.aio import AsyncioRuntime
-
-    return AsyncioRuntime()
-
-
-async def _first_target(runtime: Runtime, aim: Aim, host: str | Target) -> Target:
-    known = intake.known_target(aim, host)
-    if known is not None:
-        return known
-    return await runtime.in_thread(partial(intake.first_target, aim, host))
-
-
 async def resolve(host: str, **probes: Unpack[ProbeArguments]) -> tuple[Target, ...]:
     """As `pingsock.resolve`; a name is looked up in a thread."""
     aim = check_probes(**probes)
     known = intake.known_target(aim, host)
     if known is not None:
         return (known,)
-    return await _runtime().in_thread(partial(intake.every_target, aim, host))
+    return await running().in_thread(partial(intake.every_target, aim, host))
 
 
 # One host, once
@@ -88,46 +64,9 @@ async def ping(
     """As `pingsock.ping`; a name is looked up in a thread."""
     plan = check_plan(count=count, interval=interval, timeout=timeout)
     aim, kinds = check_probes(**probes), check_kinds(kinds)
-    runtime = _runtime()
-    target = await _first_target(runtime, aim, host)
-    with _SharedPinger.of((runtime.loop(), kinds)) as pinger:
-        return await pinger._call(target, plan)
-
-
-class _SharedPinger:
-    """The Pinger that all one-shot pings of a loop use; it is closed when the last of them has ended."""
-
-    _present: dict[Hashable, _SharedPinger] = {}  # noqa: RUF012 - it is the one place that all of them share
-
-    def __init__(self, key: tuple[Hashable, tuple[str, ...]]) -> None:
-        self._key = key
-        self._pinger = Pinger(kinds=key[1])
-        self._users = 0
-
-    @classmethod
-    def of(cls, key: tuple[Hashable, tuple[str, ...]]) -> _SharedPinger:
-        """That of a loop and these kinds of socket. One that has failed is for nobody but those who wait for it."""
-        shared = cls._present.get(key)
-        if shared is None or shared._has_failed:
-            shared = cls._present[key] = cls(key)
-        return shared
-
-    @property
-    def _has_failed(self) -> bool:
-        work = self._pinger._work
-        return work is not None and work.desk.failure is not None
-
-    def __enter__(self) -> Pinger:
-        self._users += 1
-        return self._pinger
-
-    def __exit__(self, _kind: object, _error: BaseException | None, _traceback: TracebackType | None) -> None:
-        self._users -= 1
-        if self._users:
-            return
-        self._pinger.close()
-        if self._present.get(self._key) is self:
-            del self._present[self._key]
+    runtime = running()
+    target = await first_target(runtime, aim, host)
+    return await SharedPinger.of((runtime.loop(), kinds)).ping(target, plan)
 
 
 # Iterators
@@ -147,7 +86,7 @@ def watch(
     intake.known_target(aim, host)
 
     async def prepare(runtime: Runtime) -> Start:
-        target = await _first_target(runtime, aim, host)
+        target = await first_target(runtime, aim, host)
         return lambda driver: driver.engine.add(driver.course(target, plan), monotonic_ns())
 
     return RecordStream(prepare, {"kinds": kinds, "summaries": False})
@@ -222,7 +161,7 @@ class RecordStream:
         :raises UnknownHost: the only host has no address.
         :raises NoPingSocket: no kind of socket can be opened here.
         """
-        runtime = _runtime()
+        runtime = running()
         if self._inbox is None and not self._closed:
             start = await self._prepare(runtime)
             # Another task may have come first, or have closed it.
@@ -230,7 +169,7 @@ class RecordStream:
                 self._inbox = _Inbox(runtime, self._settings, self._untold, start)
         if self._inbox is None:
             raise StopAsyncIteration
-        _same_loop(self._inbox.loop, runtime)
+        same_loop(self._inbox.loop, runtime)
         return await self._inbox.get()
 
     def close(self) -> None:
@@ -254,28 +193,7 @@ class RecordStream:
         self.close()
 
 
-class _Waiting:
-    """Tasks that wait for something to arrive."""
-
-    def __init__(self, runtime: Runtime) -> None:
-        self.runtime = runtime
-        self.loop = runtime.loop()
-        self._event: Event | None = None
-
-    async def arrival(self) -> None:
-        """Wait for the next `ring`."""
-        if self._event is None:
-            self._event = self.runtime.event()
-        await self._event.wait()
-
-    def ring(self) -> None:
-        """Let all who wait look again."""
-        event, self._event = self._event, None
-        if event is not None:
-            event.set()
-
-
-class _Inbox(_Waiting):
+class _Inbox(Waiting):
     """The records of one iterator, and the driver they come from. It knows nothing of the iterator."""
 
     def __init__(
@@ -333,176 +251,3 @@ class _Inbox(_Waiting):
             self._driver.engine.look_again()
             self._driver.resume()
         return record
-
-
-def _same_loop(loop: Hashable, runtime: Runtime) -> None:
-    if loop != runtime.loop():
-        raise PingsockError("this object belongs to another event loop; make a new one")
-
-
-# Many hosts, for long
-
-
-class Pinger:
-    """As `pingsock.Pinger`, in callbacks of the event loop: no thread, no task for each target.
-
-    Use it in an `async with` block. Iterating yields the records of all targets as they come, with a Summary when a
-    target has ended or was removed, and ends when the Pinger is closed.
-    """
-
-    def __init__(self, *, rate: float = 0.0, backlog: int = BACKLOG, kinds: Sequence[str] = KINDS) -> None:
-        """`rate` is the probes a second over all targets at most, 0 is no limit.
-
-        :raises InvalidArgument: an argument is not what it must be.
-        """
-        self._settings = {"rate": check_rate(rate), "kinds": check_kinds(kinds)}
-        self._backlog = check_backlog(backlog)
-        self._work: _Work | None = None
-        self._closed = False
-
-    def _started(self) -> _Work:
-        """What does the work, in the running loop."""
-        runtime = _runtime()
-        if self._work is None:
-            if self._closed:
-                raise PingerClosed
-            self._work = _Work(runtime, self._settings, self._backlog)
-        _same_loop(self._work.loop, runtime)
-        return self._work
-
-    # Targets
-
-    async def add(
-        self,
-        host: str | Target,
-        *,
-        interval: float = INTERVAL,
-        timeout: float = TIMEOUT,  # noqa: ASYNC109 - of a probe, not of the call
-        count: int = 0,
-        **probes: Unpack[ProbeArguments],
-    ) -> Watched:
-        """As `pingsock.Pinger.add`; a name is looked up in a thread."""
-        plan = check_plan(count=count, interval=interval, timeout=timeout, endless=True)
-        work = self._started()
-        watched = Watched(await _first_target(work.runtime, check_probes(**probes), host), nullcontext())
-        work.desk.watch(watched, plan)
-        work.driver.poke()
-        return watched
-
-    def remove(self, watched: Watched) -> Summary:
-        """As `pingsock.Pinger.remove`."""
-        work = self._started()
-        summary = work.desk.remove(watched)
-        work.driver.poke()
-        return summary
-
-    async def ping(
-        self,
-        host: str | Target,
-        *,
-        count: int = COUNT,
-        interval: float = INTERVAL,
-        timeout: float = TIMEOUT,  # noqa: ASYNC109 - of a probe, not of the call
-        **probes: Unpack[ProbeArguments],
-    ) -> PingResult:
-        """As `pingsock.Pinger.ping`; a name is looked up in a thread."""
-        plan = check_plan(count=count, interval=interval, timeout=timeout)
-        target = await _first_target(self._started().runtime, check_probes(**probes), host)
-        return await self._call(target, plan)
-
-    async def _call(self, target: Target, plan: Plan) -> PingResult:
-        work = self._started()
-        event = work.runtime.event()
-        call = Call(event.set)
-        try:
-            work.desk.call(call, target, plan)
-            work.driver.poke()
-            await event.wait()
-        finally:
-            work.desk.hang_up(call)
-        if not call.complete:
-            work.desk.open()
-        return call.result()
-
-    # Records
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Record | Stray | Summary:
-        """The next record; waits for it.
-
-        :raises StopAsyncIteration: the Pinger is closed, and all records were taken.
-        :raises NoPingSocket: no kind of socket can be opened here.
-        """
-        if self._work is None and self._closed:
-            raise StopAsyncIteration
-        work = self._started()
-        while not work.desk.backlog:
-            if isinstance(work.desk.failure, PingerClosed):
-                raise StopAsyncIteration
-            work.desk.open()
-            await work.arrival()
-        return work.desk.backlog.take()
-
-    def take(self) -> list[Record | Stray | Summary]:
-        """All records that wait, oldest first; does not wait itself."""
-        return self._work.desk.backlog.take_all() if self._work is not None else []
-
-    @property
-    def dropped(self) -> int:
-        """Records that nobody took before the backlog was full."""
-        return self._work.desk.backlog.dropped if self._work is not None else 0
-
-    @property
-    def sockets(self) -> tuple[PingSocket, ...]:
-        """The sockets below, as they are now, e.g. to set an option this library has no name for."""
-        return self._work.driver.sockets if self._work is not None else ()
-
-    # The end
-
-    def close(self) -> None:
-        """Close all sockets; whoever waits is told. Idempotent."""
-        self._closed = True
-        if self._work is not None:
-            self._work.close()
-
-    async def aclose(self) -> None:
-        """As `close`."""
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        self._started()
-        return self
-
-    async def __aexit__(self, _kind: object, _error: BaseException | None, _traceback: TracebackType | None) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        work = getattr(self, "_work", None)
-        if work is not None and work.desk.failure is None:
-            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
-            work.close()
-
-
-class _Work(_Waiting):
-    """A Pinger's driver and desk. It knows nothing of the Pinger, which can be forgotten therefore."""
-
-    def __init__(self, runtime: Runtime, settings: dict[str, Any], backlog: int) -> None:
-        super().__init__(runtime)
-        self.driver = runtime.driver(self._deliver, self._end, **settings)
-        self.desk = Desk(self.driver.engine, self.driver.course, backlog)
-
-    def _deliver(self, happened: Iterable[Happening]) -> None:
-        self.desk.deliver(happened)
-        if self.desk.backlog:
-            self.ring()
-
-    def _end(self, failure: Exception) -> None:
-        self.desk.end(failure)
-        self.ring()
-
-    def close(self) -> None:
-        """Close all sockets; whoever waits is told. Idempotent."""
-        self.driver.close()
-        self._end(PingerClosed())
