@@ -127,7 +127,9 @@ def test_a_backlog_drops_the_oldest() -> None:
 def test_many_targets_start_spread_over_the_interval_and_share_sockets(kinds: list[str]) -> None:
     def spread() -> tuple[list[int], int]:
         with Pinger(kinds=kinds) as pinger:
-            watched = [pinger.add(f"127.0.{n >> 7}.{n & 127 | 128}", interval=0.4, timeout=1) for n in range(200)]
+            watched = [
+                pinger.add(f"127.0.{n >> 7}.{n & 127 | 128}", interval=0.4, timeout=1, count=1) for n in range(200)
+            ]
             until(lambda: all(each.latest for each in watched))
             starts = sorted(each.latest.sent for each in watched if each.latest)
             return starts, len(pinger.sockets)
