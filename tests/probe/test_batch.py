@@ -273,6 +273,27 @@ def test_numbers_are_used_again_when_their_late_window_is_over() -> None:
 
 @pytest.mark.usefixtures("open_range")
 @pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("count", [1, 2])
+def test_no_target_begins_while_a_run_is_held(jobs: int, count: int) -> None:
+    taken = 0
+
+    def blocks() -> Iterator[TargetBlock]:
+        nonlocal taken
+        for block in ipv4_blocks(LOOPBACK, 1000):
+            taken += 1
+            yield block
+
+    with BatchRun(blocks(), QUICK.replace(count=count), jobs=jobs) as run:
+        run.hold(True)
+        assert [run.step(20 * MILLISECOND) for _ in range(4)] == [[]] * 4
+        assert taken <= jobs
+        run.hold(False)
+        alive = sum(len(what) if isinstance(what, Replies) else isinstance(what, Summary) for what in run)
+    assert alive == 1000
+
+
+@pytest.mark.usefixtures("open_range")
+@pytest.mark.parametrize("jobs", [1, 2])
 def test_nothing_is_left_when_a_run_is_left_in_the_middle(jobs: int) -> None:
     descriptors = set(os.listdir("/proc/self/fd"))
     results = iter(BatchRun(ipv4_blocks(LOOPBACK, 1_000_000), Plan(), jobs=jobs))

@@ -21,6 +21,7 @@ from pingsock.probe.statistics import Statistics
 from pingsock.probe.target import Target
 from pingsock.sockets.errors import InvalidArgument
 from pingsock.sockets.mmsg import NoBatchCalls
+from pingsock.tools import sweep as sweep_module
 from pingsock.tools import sweep_feed
 from pingsock.tools.sweep import Sweep, sweep, sweep_plan
 from pingsock.tools.sweep_feed import useful_jobs
@@ -199,6 +200,29 @@ def test_whole_replies_and_several_threads_finish_every_position(jobs: int) -> N
     assert found.pop("127.0.3.200") == 2
     assert (len(found), set(found.values())) == (4094, {1})
     assert (done, alive, unsent) == (4096, 4095, 1)
+
+
+@pytest.mark.parametrize("names", [(), ("localhost",)])
+def test_between_results_the_sockets_are_looked_after_however_slowly_they_are_taken(
+    names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep_module, "_LONGEST_TELLING", -1.0)
+
+    def run() -> tuple[int, int, int]:
+        told, together, untold = 0, 0, 0
+        with TargetList.of("127.0.0.0/19", *names) as targets, Sweep(targets, FAST) as work:
+            while not work.is_over:
+                results = list(work.step(0))
+                told += len(results)
+                together = max(together, len(results))
+                untold = max(untold, len(work._untold))
+        return told, together, untold
+
+    told, together, untold = in_private_network(run, group_range=EVERYBODY)
+    assert told == 8190 + len(names)
+    assert together == 1
+    # No more begins until they are told.
+    assert untold < 2500
 
 
 @pytest.mark.parametrize(("rate", "threads"), [(0.0, 8), (0.5, 1), (1000.0, 1), (120_000.0, 3), (1e9, 8)])

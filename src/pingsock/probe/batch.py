@@ -33,7 +33,7 @@ from pingsock.wire.echo import echo_request
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from typing import Any
 
     from pingsock.probe.batch_replies import Replies
@@ -164,10 +164,24 @@ class BatchProber(BlockingProber):
         self._allowed = 0
         """Probes the rate has allowed already."""
         self._paused_until = 0
+        self._held = False
         if plan.count == 1:
             self._groups_of.streaming = True
         else:
-            self.engine.feed(self.course(target, plan) for item in self._blocks for target in _targets_of(item))
+            self.engine.feed(self._courses())
+
+    def _courses(self) -> Iterator[Course | None]:
+        for item in self._blocks:
+            for target in _targets_of(item):
+                while self._held:
+                    yield None
+                yield self.course(target, self.plan)
+
+    def hold(self, held: bool) -> None:
+        """Begin no more targets while `held`: whoever takes the results has enough of them. For any thread."""
+        self._held = held
+        if not held:
+            self.engine.look_again()
 
     def turn(self, readable: Iterable[Lane]) -> int:
         """As `Prober.turn`."""
@@ -180,6 +194,8 @@ class BatchProber(BlockingProber):
 
     def _groups_wake(self) -> int:
         now = self._clock()
+        if self._held:
+            return NEVER
         if self._profile is None:
             return NEVER if self._is_full() else now
         lanes = self._groups_of.lanes_for(self._profile.settings)
@@ -216,7 +232,7 @@ class BatchProber(BlockingProber):
     def _send_some(self) -> Lane | None:
         """Send groups, if there are any and room for them; over which lane."""
         now = self._clock()
-        if not self._groups_of.streaming or self._paused_until > now or not self._next_block():
+        if not self._groups_of.streaming or self._held or self._paused_until > now or not self._next_block():
             return None
         block, profile = self._block, self._profile
         assert block is not None

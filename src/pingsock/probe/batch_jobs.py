@@ -179,6 +179,11 @@ class BatchRun:
         self._start_threads()
         return [happening for happenings in self._results.take(longest / SECOND) for happening in happenings]
 
+    def hold(self, held: bool) -> None:
+        """Begin no more targets while `held`."""
+        for prober in self._probers:
+            prober.hold(held)
+
     def _work(self, prober: BatchProber) -> None:
         failure = None
         try:

@@ -69,6 +69,8 @@ MOST_JOBS = 64
 _LONGEST_STEP = SECOND
 _LONGEST_TELLING = 0.02
 """Seconds after which the sockets are looked after again, however much there is to tell."""
+_MOST_UNTOLD = 64
+"""Happenings, of which one may stand for hundreds of replies; beyond, no more targets begin until they are told."""
 _WEIGHTS = (IcmpError, SendFailure, Timeout, Overflow, Unmeasured)
 """What is heard instead of a reply, what tells most first."""
 _WHILE_NAMES_ARE_OUT = 10 * MILLISECOND
@@ -175,7 +177,7 @@ class Sweep:
         self._began = monotonic()
         self._ended: float | None = None
         self._over: bool | None = None
-        self._untold: deque[Happening] = deque()
+        self._untold: deque[Happening | tuple[Watch, Record | Summary]] = deque()
         self._feed = _feed(
             targets, plan or sweep_plan(), self.finished, kinds, every_address, integer("jobs", jobs, 1, MOST_JOBS)
         )
@@ -203,6 +205,7 @@ class Sweep:
 
         :raises NoPingSocket: no socket can be opened, of any kind and either family.
         """
+        self._feed.hold(len(self._untold) > _MOST_UNTOLD)
         for position, unresolved in self._feed.look():
             if unresolved is not None:
                 self._counts["unresolved"] += 1
@@ -226,15 +229,19 @@ class Sweep:
             self.finished.add(position)
             self._counts["done"] += 1
 
-    def _tell(self, course: Course | None, record: Record | Stray | Summary | Replies) -> Iterator[Told]:
+    def _tell(self, owner: Course | Watch | None, record: Record | Stray | Summary | Replies) -> Iterator[Told]:
         if isinstance(record, Replies):
-            yield from self._tell_whole(record) if self._whole_replies else self._tell_replies(record)
+            if self._whole_replies:
+                yield from self._tell_whole(record)
+            else:
+                # One by one: there may be hundreds, and whoever takes them may be slow.
+                self._untold.extendleft(reversed(list(_with_watches(record))))
         elif isinstance(record, Summary):
-            assert course is not None
-            yield from self._tell_result(record, _watch_of(course))
+            assert owner is not None
+            yield from self._tell_result(record, _watch_of(owner))
         else:
-            if course is not None and isinstance(record, Outcome):
-                _note(_watch_of(course), record)
+            if owner is not None and isinstance(record, Outcome):
+                _note(_watch_of(owner), record)
             if self._with_records:
                 yield record
 
@@ -245,16 +252,6 @@ class Sweep:
         watch = Watch()
         for target in replies.targets():
             self._finish(self._feed.ended(target, watch))
-
-    def _tell_replies(self, replies: Replies) -> Iterator[Told]:
-        watch = Watch()
-        for record in replies:
-            if isinstance(record, Summary):
-                yield from self._tell_result(record, watch)
-            else:
-                watch.reply = record
-                if self._with_records:
-                    yield record
 
     def _tell_result(self, summary: Summary, watch: Watch) -> Iterator[Told]:
         statistics = summary.statistics
@@ -297,10 +294,20 @@ def _feed(
     return CourseFeed(items, targets.targets_of, finished, plan, kinds, resolver)
 
 
-def _watch_of(course: Course) -> Watch:
-    watch = course.owner
+def _with_watches(replies: Replies) -> Iterator[tuple[Watch, Record | Summary]]:
+    watch = Watch()
+    for record in replies:
+        yield watch, record
+        if isinstance(record, Summary):
+            watch = Watch()
+
+
+def _watch_of(owner: Course | Watch) -> Watch:
+    if isinstance(owner, Watch):
+        return owner
+    watch = owner.owner
     if not isinstance(watch, Watch):
-        watch = course.owner = Watch()
+        watch = owner.owner = Watch()
     return watch
 
 

@@ -84,6 +84,10 @@ class BlockFeed:
         """A turn of work; what happened."""
         return self._run.step(longest)
 
+    def hold(self, held: bool) -> None:
+        """Begin no more targets while `held`."""
+        self._run.hold(held)
+
     def _stream(self) -> Iterator[TargetBlock | Target]:
         position = self._finished.mark
         for item in self._items:
@@ -136,6 +140,7 @@ class CourseFeed:
         numbered = enumerate(items, finished.mark)
         self._waiting = (item for item in numbered if item[0] not in finished)
         self._held: tuple[int, Name] | None = None
+        self._held_back = False
         self._exhausted = False
         self._known: deque[Course] = deque()
         self._news: deque[tuple[int, Unresolved | None]] = deque()
@@ -153,6 +158,10 @@ class CourseFeed:
         """A turn of work; what happened."""
         return self._prober.step(longest)
 
+    def hold(self, held: bool) -> None:
+        """Begin no more targets while `held`."""
+        self._held_back = held
+
     @property
     def is_waiting(self) -> bool:
         """Whether names are being looked up."""
@@ -160,7 +169,9 @@ class CourseFeed:
 
     def _courses(self) -> Iterator[Course | None]:
         while not self._exhausted or self._known or self._resolver.pending:
-            if self._known:
+            if self._held_back:
+                yield None
+            elif self._known:
                 yield self._known.popleft()
             elif self._news or not self._read_on():
                 yield None
