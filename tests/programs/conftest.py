@@ -28,7 +28,7 @@ class Ours:
         return self._bed.client.do(lambda: start(self._bed, self._programs, "ours", line))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def ours() -> Iterator[Ours]:
     if why := missing_tools():
         pytest.skip(why)
