@@ -1,7 +1,8 @@
 """Programs run twice in one network: on the kernel's ping sockets, and through `pingsock run` with the range closed.
 
 The programs are an ordinary user's. So is the supervisor, with a service that runs as a third user; but for the way
-"embedded", where the supervisor is root and serves the sockets itself.
+"embedded", where the supervisor is root and serves the sockets itself. "confined" is "served" with a system call
+forbidden that containers usually forbid.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from cli.ping_network import AS_USER, ENVIRONMENT, SYSTEM_PYTHON, PingNetwork, R
 SERVICE_USER = "65533"
 OPEN, CLOSED, FOR_SERVICE = "0 65534", "1 0", f"{SERVICE_USER} {SERVICE_USER}"
 """Who may open ping sockets of the kernel: net.ipv4.ping_group_range."""
+WITHOUT_PIDFD_GETFD = "without_pidfd_getfd.py"
 LAUNCHER = "from pingsock.cli.main import run\n\nrun()\n"
 CONFIGURATION = """\
 [access]
@@ -29,7 +31,7 @@ hand_over = {}
 [quota]
 sockets = 1000
 """
-WAYS = {"served": CLOSED, "fresh": CLOSED, "borrowed": FOR_SERVICE, "embedded": CLOSED}
+WAYS = {"served": CLOSED, "fresh": CLOSED, "confined": CLOSED, "borrowed": FOR_SERVICE, "embedded": CLOSED}
 """Where the sockets of a program come from, and the range that leaves."""
 
 
@@ -70,6 +72,9 @@ class RunNetwork:
         """The command line that runs a program through `pingsock run`."""
         if way == "embedded":
             return self.pingsock("run", "-S", "/nowhere", "--", *AS_USER, *words)
+        if way == "confined":
+            forbid = [SYSTEM_PYTHON, str(self.programs / WITHOUT_PIDFD_GETFD)]
+            return [*AS_USER, *forbid, *self.pingsock("run", "-S", self.socket_path("served"), "--", *words)]
         return [*AS_USER, *self.pingsock("run", "-S", self.socket_path(way), "--", *words)]
 
     def on_kernel(self, words: list[str]) -> Result:
@@ -129,6 +134,7 @@ def run_network(name: str, *, services: bool = True) -> Iterator[RunNetwork]:
     """The network with its services, for as long as the context lasts. Skips the test where it cannot be made."""
     with ping_network(name) as plain, ExitStack() as stack:
         (plain.programs / "ours" / "pingsock-command").write_text(LAUNCHER)
+        shutil.copy(os.path.join(os.path.dirname(__file__), WITHOUT_PIDFD_GETFD), plain.programs)
         network = RunNetwork(plain)
         for way in ("served", "borrowed") if services else ():
             stack.enter_context(network.service(way))

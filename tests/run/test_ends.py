@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 
@@ -162,6 +163,17 @@ def test_a_service_that_is_gone_is_an_error_on_the_socket_and_a_new_one_is_found
         out, err = process.communicate(b"x", timeout=10)
 
     assert (out, err) == (b"1\n104\n8\n", b"")
+
+
+def test_a_program_nobody_may_look_into_hears_the_kernels_answer(network: RunNetwork, exercise: str) -> None:
+    hidden = network.programs / "hidden"
+    shutil.copyfile(exercise, hidden)
+    hidden.chmod(0o711)
+    result = network.supervised([str(hidden), "creation"])
+
+    assert "recv: EBADF" in result.out
+    # Unless there is a socket to hand over, with which we have nothing to do any more.
+    assert "recv: EAGAIN" in network.supervised([str(hidden), "creation"], "borrowed").out
 
 
 def test_idents_are_free_when_a_killed_program_is_gone(network: RunNetwork) -> None:

@@ -33,7 +33,7 @@ CASES = [
 ]
 
 
-WAYS = ["served", "embedded", "borrowed"]
+WAYS = ["served", "confined", "embedded", "borrowed"]
 # Nobody else may have the ident of a socket that the service lends, which `creation` sees.
 PAIRS = [(way, case) for way in WAYS for case in CASES if (way, case) != ("borrowed", "creation")]
 

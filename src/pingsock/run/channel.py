@@ -15,19 +15,22 @@ What this means here
 
 `ReadinessChannel` is a pair of such sockets. The program gets the only descriptors of one end, so that it is gone when
 the last of them is closed, wherever it has been inherited or duplicated to. To take readiness back, the descriptor of
-the program is borrowed while it waits in a call on it (pidfd_getfd(2)).
+the program is borrowed while it waits in a call on it (pidfd_getfd(2)). Where that is forbidden, as in many
+containers, we keep a copy, and look through all processes for others.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import socket
+from errno import EBADF
 from select import POLLERR, POLLIN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from typing import TypeAlias
 
@@ -73,8 +76,15 @@ class ReadinessChannel:
         self.forget_program_end()
         self._our_end.close()
 
+    @contextlib.contextmanager
+    def borrow_own(self) -> Iterator[socket.socket]:
+        """The program's end, if we have kept a copy. OSError if not."""
+        if self.program_end is None:
+            raise OSError(EBADF, os.strerror(EBADF))
+        yield self.program_end
+
     def is_held(self) -> bool:
-        """Whether some process has a descriptor of the program's end."""
+        """Whether some process has a descriptor of the program's end, be it us."""
         try:
             self._our_end.connect(self._program_name)
         except OSError:

@@ -12,7 +12,7 @@ from pingsock.run.syscalls import PIDFD_GETFD
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 MOST_REMEMBERED = 256
 """Processes whose pidfd is kept open."""
@@ -44,12 +44,48 @@ def _process_of(thread: int) -> int:
     raise OSError(EBADF, os.strerror(EBADF))
 
 
+def is_open(processes: Iterable[int], inode: int) -> bool:
+    """Whether one of these processes or threads, as far as we may look into them, has a descriptor of that socket."""
+    wanted = f"{_SOCKET_LINK}{inode}]"
+    return any(wanted in _links(process) for process in processes)
+
+
+def all_processes() -> list[int]:
+    """Every process but this one."""
+    return [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != os.getpid()]
+
+
+def _links(process: int) -> list[str]:
+    directory = f"/proc/{process}/fd"
+    try:
+        names = os.listdir(directory)
+    except OSError:
+        return []  # gone, or not ours to look into
+    return [_link(f"{directory}/{name}") for name in names]
+
+
+def _link(path: str) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""  # just closed
+
+
 class Borrower:
     """Gets copies of other processes' descriptors, and remembers the way to the processes."""
 
     def __init__(self) -> None:
         self._processes: dict[int, int] = {}
         """Thread -> pidfd of its process."""
+
+    def is_allowed(self) -> bool:
+        """Whether this process may copy descriptors at all; tried on itself."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as own:
+            try:
+                self._copy(os.getpid(), own.fileno(), os.fstat(own.fileno()).st_ino).close()
+            except OSError:
+                return False
+        return True
 
     @contextlib.contextmanager
     def borrow(self, thread: int, number: int, inode: int) -> Iterator[socket.socket]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import socket
 
+from pingsock.run.descriptors import all_processes, is_open
 from pingsock.wire.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from pingsock.service.client import LentSocket
 
 
@@ -41,7 +40,7 @@ class Leases:
     def inspect(self) -> None:
         """Give back those whose socket nobody has open any more."""
         for lease in tuple(self._leases):
-            if not is_open([lease.thread], lease.inode) and not is_open(_processes(), lease.inode):
+            if not is_open([lease.thread], lease.inode) and not is_open(all_processes(), lease.inode):
                 lease.connection.close()
                 self._leases.remove(lease)
 
@@ -50,29 +49,3 @@ class Leases:
         for lease in self._leases:
             lease.connection.close()
         self._leases.clear()
-
-
-def _processes() -> Iterable[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
-
-
-def is_open(processes: Iterable[int], inode: int) -> bool:
-    """Whether one of these processes, as far as we may look into them, has a descriptor of that socket."""
-    wanted = f"socket:[{inode}]"
-    return any(wanted in _links(process) for process in processes)
-
-
-def _links(process: int) -> list[str]:
-    directory = f"/proc/{process}/fd"
-    try:
-        names = os.listdir(directory)
-    except OSError:
-        return []  # gone, or not ours to look into
-    return [_link(f"{directory}/{name}") for name in names]
-
-
-def _link(path: str) -> str:
-    try:
-        return os.readlink(path)
-    except OSError:
-        return ""  # just closed

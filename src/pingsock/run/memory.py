@@ -72,8 +72,9 @@ class Memory:
     def scatter(self, vectors: Iterable[Vector], content: bytes) -> None:
         """Fill several pieces of memory, one after the other, as far as the content goes."""
         pieces = cut(vectors, len(content))
-        if pieces:
-            self._copy(_writev, ctypes.create_string_buffer(content, len(content)), len(content), pieces)
+        size = sum([length for _address, length in pieces])
+        if size:
+            self._copy(_writev, ctypes.create_string_buffer(content, len(content)), size, pieces)
 
     def _copy(
         self,
@@ -87,11 +88,10 @@ class Memory:
         if function(self._thread, ours, 1, theirs, len(vectors), 0) != size:
             raise OSError(EFAULT, os.strerror(EFAULT))
 
-    def is_accessible(self, address: int) -> bool:
-        """Whether this process lets us read: a program nobody may read, or that is not ours, does not."""
-        buffer = ctypes.create_string_buffer(1)
+    def is_accessible(self) -> bool:
+        """Whether we may read and write it: not in a program that its user may only execute, or of another user."""
         try:
-            self._copy(_readv, buffer, 1, ((address, 1),))
+            os.close(os.open(f"/proc/{self._thread}/mem", os.O_RDWR | os.O_CLOEXEC))
         except OSError:
             return False
         return True

@@ -36,6 +36,8 @@ class ServedFile:
         self.receive_timeout: float | None = None
         self.send_timeout: float | None = None
         self.connection = connection
+        self.last_thread = 0
+        """Which called last, and so most likely still has a descriptor."""
         self._given_back: dict[int, deque[Message]] = {0: deque(), linux.MSG_ERRQUEUE: deque()}
         try:
             self.ask(Request(frames.OPEN, family, linux.SOCK_DGRAM, protocol))

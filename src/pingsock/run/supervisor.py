@@ -30,7 +30,7 @@ from functools import partial
 from pingsock.run.call import KERNEL, Blocked, Call, Duplicate, Finished, Void
 from pingsock.run.calls.receiving import timed_out
 from pingsock.run.calls.table import HANDLERS
-from pingsock.run.descriptors import Borrower, free_number, inode_of
+from pingsock.run.descriptors import Borrower, all_processes, free_number, inode_of, is_open
 from pingsock.run.leases import Leases
 from pingsock.run.memory import Memory
 from pingsock.run.served_file import ServedFile
@@ -111,6 +111,7 @@ class Supervisor:
         self._finished: dict[int, Finished] = {}
         """By thread."""
         self._borrower = Borrower()
+        self._may_borrow = self._borrower.is_allowed()
         self._leases = Leases()
         self._inspect_at = 0.0
         self._events = select.epoll()
@@ -181,10 +182,16 @@ class Supervisor:
             self._drop(waiting)
         in_use = {id(waiting.call.file) for waiting in self._waiting.values()}
         for inode, file in tuple(self._files.items()):
-            if id(file) not in in_use and not file.channel.is_held():
+            if id(file) not in in_use and not self._is_held(file):
                 self._forget(inode)
         self._leases.inspect()
         self._finished = {thread: each for thread, each in self._finished.items() if os.path.exists(f"/proc/{thread}")}
+
+    def _is_held(self, file: ServedFile) -> bool:
+        if self._may_borrow:
+            return file.channel.is_held()
+        inode = file.channel.inode
+        return is_open([file.last_thread], inode) or is_open(all_processes(), inode)
 
     def _forget(self, inode: int) -> None:
         file = self._files.pop(inode)
@@ -221,7 +228,10 @@ class Supervisor:
             # An ordinary file whose number came into our range.
             self._listener.let_kernel_do(notification)
             return
-        borrow = partial(self._borrower.borrow, notification.thread, number, inode)
+        borrow = file.channel.borrow_own
+        if self._may_borrow:
+            borrow = partial(self._borrower.borrow, notification.thread, number, inode)
+        file.last_thread = notification.thread
         call = Call(notification, name, file, self._listener.is_valid, borrow)
         if earlier is not None and earlier.call == notification.call:
             if not earlier.content:
@@ -371,7 +381,7 @@ class Supervisor:
         self._leases.add(lent, notification.thread)
 
     def _serve_new(self, notification: Notification, family: int, kind: int, connection: Connection) -> None:
-        if not Memory(notification.thread).is_accessible(notification.place):
+        if not Memory(notification.thread).is_accessible():
             # Nobody may look into this program, not even who has started it: its calls could not be executed.
             connection.close()
             self._listener.let_kernel_do(notification)
@@ -388,5 +398,7 @@ class Supervisor:
         except OSError:
             self._forget(file.channel.inode)
             raise
-        file.channel.forget_program_end()
+        file.last_thread = notification.thread
+        if self._may_borrow:
+            file.channel.forget_program_end()
         self._watchdog.add(file.channel)
