@@ -10,7 +10,7 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
 _BLANKS = " \t\n\v\f\r"
 _DIGITS = "0123456789"
@@ -35,16 +35,24 @@ class WrongUsage(Refused):
 class OptionReader:
     """Iterates over (letter, value) of a command line in order; afterwards `operands` are known.
 
-    `flags` and `valued` are the letters without and with a value.
+    `flags` and `valued` are the letters without and with a value. Options with a name, `--name`, come as (name, value);
+    `needs_value` tells of a name whether a value belongs to it, None if there is no such name.
 
-    :raises WrongUsage: an unknown letter, or no value where one is needed.
+    :raises WrongUsage: an unknown letter or name, no value where one is needed, or one where none belongs.
     """
 
-    def __init__(self, arguments: list[str], flags: Collection[str], valued: Collection[str]) -> None:
+    def __init__(
+        self,
+        arguments: list[str],
+        flags: Collection[str],
+        valued: Collection[str],
+        needs_value: Callable[[str], bool | None] = lambda _name: None,
+    ) -> None:
         self.operands: list[str] = []
         self._waiting = arguments[::-1]
         self._flags = flags
         self._valued = valued
+        self._needs_value = needs_value
         self._options_first = "POSIXLY_CORRECT" in os.environ
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
@@ -64,6 +72,12 @@ class OptionReader:
         self._waiting.clear()
 
     def _options_of(self, letters: str) -> Iterator[tuple[str, str]]:
+        if letters[0] == "-":
+            name, glued, text = letters[1:].partition("=")
+            needs_value = self._needs_value(name)
+            if needs_value is not None:
+                yield name, self._value_of(name, needs_value, text if glued else None)
+                return
         for at, letter in enumerate(letters):
             if letter in self._flags:
                 yield letter, ""
@@ -72,6 +86,13 @@ class OptionReader:
                 return
             else:
                 raise WrongUsage(f"invalid option -- '{letter}'")
+
+    def _value_of(self, name: str, needs_value: bool, glued: str | None) -> str:
+        if not needs_value and glued is not None:
+            raise WrongUsage(f"option '--{name}' doesn't allow an argument")
+        if needs_value and glued is None and not self._waiting:
+            raise WrongUsage(f"option '--{name}' requires an argument")
+        return self._waiting.pop() if needs_value and glued is None else glued or ""
 
     def _next_word(self, letter: str) -> str:
         if not self._waiting:

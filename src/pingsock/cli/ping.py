@@ -79,6 +79,10 @@ def _run(arguments: list[str], name: str, output: Output) -> int:
             output.warn("WARNING: reverse DNS resolution (PTR lookup) disabled, enforce with -H")
     if not settings.operands:
         raise Refused("usage error: Destination address required")
+    if settings.pair is not None:
+        from pingsock.cli.ping_pairs import check  # lazy: only with --timestamp and the like
+
+        check(settings, settings.pair)
     with Sockets(settings, output) as sockets:
         return _ping_first_reachable(settings, sockets, output)
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pingsock.tools.node_query import NodeQuery
+    from pingsock.tools.pairs import PairQuery
 
 _LONG_MAX = 2**63 - 1
 _INT_MAX = 2**31 - 1
@@ -45,6 +46,8 @@ class Settings:
         """What payloads are filled with; b"" counts."""
         self.node_query: NodeQuery | None = None
         """What is asked of an IPv6 node instead of an echo."""
+        self.pair: PairQuery | None = None
+        """What is asked instead of an echo, of nodes of either version."""
         # From where, and how.
         self.device: str | None = None
         self.source4 = self.source6 = ""
@@ -212,10 +215,24 @@ def read_options(arguments: list[str], settings: Settings) -> None:
 
     :raises Refused: with the text and exit status of iputils.
     """
-    reader = OptionReader(arguments, SWITCHES.keys() | ACTIONS.keys(), VALUES.keys())
+    reader = OptionReader(arguments, SWITCHES.keys() | ACTIONS.keys(), VALUES.keys(), _needs_value)
     for letter, text in reader:
         if letter in SWITCHES:
             setattr(settings, SWITCHES[letter], True)
+        elif len(letter) > 1:
+            _apply_long(settings, letter, text)
         else:
             (ACTIONS.get(letter) or VALUES[letter])(settings, text)
     settings.operands = reader.operands
+
+
+def _needs_value(name: str) -> bool | None:
+    from pingsock.cli.ping_long_options import needs_value  # lazy: only for words that begin with "--"
+
+    return needs_value(name)
+
+
+def _apply_long(settings: Settings, name: str, text: str) -> None:
+    from pingsock.cli.ping_long_options import apply  # lazy: likewise
+
+    apply(settings, name, text)

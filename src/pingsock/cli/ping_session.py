@@ -13,7 +13,7 @@ from pingsock.probe.clock import MILLISECOND, SECOND
 from pingsock.probe.records import EchoReply
 from pingsock.probe.target import ProbeOptions, Target
 from pingsock.sockets.bare import KERNEL_KINDS
-from pingsock.tools.ping import PingPlan, PingRun
+from pingsock.tools.ping import TIME_BYTES, PingPlan, PingRun
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -103,6 +103,10 @@ class Session:
             from pingsock.cli.ping_node_lines import NodeLines  # lazy: only with -N
 
             lines: type[Lines] = NodeLines
+        elif self._settings.pair is not None:
+            from pingsock.cli.ping_pairs import PairLines  # lazy: only with --timestamp and the like
+
+            lines = PairLines
         else:
             lines = Lines
         verbose = self._settings.verbose
@@ -140,8 +144,7 @@ class Session:
                 destination.family,
                 self._setup.address,
                 others,
-                # A query has no room for the time, so there are no round trips, as in iputils.
-                ProbeOptions(size=0 if self._asks_node else settings.size, payload=settings.pattern),
+                ProbeOptions(size=self._probe_size, payload=settings.pattern),
             ),
             settings.count,
             settings.interval * MILLISECOND,
@@ -152,6 +155,16 @@ class Session:
             settings.outstanding,
             settings.flood,
         )
+
+    @property
+    def _probe_size(self) -> int:
+        if self._asks_node:
+            # A query has no room for the time, so there are no round trips, as in iputils.
+            return 0
+        if self._settings.pair is not None:
+            # The size of what leaves in place of the probe is its own.
+            return TIME_BYTES
+        return self._settings.size
 
     def _obey(self, interrupts: Interrupts, run: PingRun) -> None:
         interrupts.clear()

@@ -93,13 +93,24 @@ class Sockets:
     def _try_to_open(self, family: int) -> list[str]:
         """What is to be said if it is refused, else nothing."""
         try:
-            self._opened[family] = self._open_raw(family) if self._forces_raw else open_quickly(family)
+            self._opened[family] = self._open(family)
         except NoPingSocket as refused:
             last = refused.refusals[-1][1].errno if refused.refusals else errno.EPERM
             return self._refusal(last or errno.EIO, family)
         except OSError as error:
             return self._refusal(error.errno or errno.EIO)
         return []
+
+    def _open(self, family: int) -> PingSocket:
+        if self._forces_raw:
+            raw: PingSocket = self._open_raw(family)
+            return raw
+        if self._settings.pair is None:
+            return open_quickly(family)
+        from pingsock.cli.ping_pairs import open_socket  # lazy: only with --timestamp and the like
+
+        asking: PingSocket = open_socket(self._settings.pair, family)
+        return asking
 
     @property
     def _forces_raw(self) -> bool:

@@ -8,6 +8,10 @@ import threading
 from pingsock.link.raw import RawLink
 from pingsock.service.embedded import EmbeddedConnection, EmbeddedServer, own_credentials
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 class _Shared:
     lock = threading.Lock()
@@ -18,15 +22,19 @@ class _Shared:
 _shared = _Shared()
 
 
-def connect_embedded() -> SharedConnection:
-    """A connection to this process's own server. OSError EPERM without CAP_NET_RAW."""
+def connect_embedded(pairs: Iterable[str] = ()) -> SharedConnection:
+    """A connection to this process's own server, which from now on permits these message pairs too.
+
+    OSError EPERM without CAP_NET_RAW; ValueError if there is no such pair.
+    """
     with _shared.lock:
         server = _shared.server
         if server is None or server.failure is not None:
             server = EmbeddedServer(RawLink.open())
         try:
+            _permit(server, frozenset(pairs))
             connection = SharedConnection(server)
-        except OSError:
+        except (OSError, ValueError):
             if server is not _shared.server:
                 server.close()
             raise
@@ -34,6 +42,12 @@ def connect_embedded() -> SharedConnection:
             _shared.server, _shared.connections = server, 0
         _shared.connections += 1
         return connection
+
+
+def _permit(server: EmbeddedServer, pairs: frozenset[str]) -> None:
+    policy = server.stack.policy
+    if not pairs <= policy.pairs:
+        server.apply_policy(policy.replace(pairs=policy.pairs | pairs))
 
 
 class SharedConnection(EmbeddedConnection):
