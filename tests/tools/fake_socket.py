@@ -60,8 +60,8 @@ class FakeSocket:
     def setsockopt(self, level: int, option: int, value: int) -> None:
         self.options[level, option] = value
 
-    def getsockopt(self, level: int, option: int) -> int:
-        return self.options.get((level, option), 0)
+    def getsockopt(self, level: int, option: int, size: int = 0) -> int | bytes:
+        return b"" if size else self.options.get((level, option), 0)
 
     def sendto(self, message: bytes, address: object) -> int:
         if self.failures:

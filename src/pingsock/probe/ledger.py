@@ -340,6 +340,12 @@ class Ledger:
             self._become(sequence, SILENT)
         return expired
 
+    def give_up(self, now: int) -> None:
+        """No waiting probe is waited for any longer: their timeouts are over now."""
+        for queue in self._expiring.values():
+            for sequence in queue:
+                self.deadlines[sequence] = min(self.deadlines[sequence], now)
+
     def _release(self, now: int) -> None:
         """Forget decided probes whose late window is over, as far as no older one is still held."""
         while self._is_over(self._oldest, now):

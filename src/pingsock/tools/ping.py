@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from pingsock.probe.target import Target
     from pingsock.sockets.choose import PingSocket
+    from pingsock.tools.ping_silence import Silence
 
 TIME_BYTES = 16
 """Size of the sending time at the start of a payload; shorter payloads have none."""
@@ -47,6 +48,8 @@ _NOT_NOW = (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM)
 _MOST_UNREAD = 64
 """Probes sent in a row before their replies are read, so that the receive buffer has room for them and their stamps."""
 _LONGEST_WAIT = 3600 * SECOND
+_FOR_GOOD = 2**62
+"""A late window that no run outlives: as long as its number is not used again a probe can be answered."""
 _MOST_SLOWDOWN = 50_000
 """Microseconds by which a full device queue may lengthen an adaptive interval each time."""
 
@@ -91,6 +94,10 @@ class PingPlan(Value):
     """If not negative, the interval follows the round trip and is at least this."""
     tells_unanswered: bool = False
     tells_sent: bool = False
+    timeout: int = 0
+    """After this time the silence of a probe is told, and its reply is late; 0 is never."""
+    ends_with_error: bool = True
+    """Whether with a deadline an ICMP error is the end."""
 
 
 class Waiter:
@@ -147,7 +154,14 @@ class PingRun:
         """What a probe carries; at its start the sending time takes the place of TIME_BYTES."""
         self.reply_options = b""
         """The IP options of the reply that was yielded last."""
-        self._schedule = Schedule(plan.count, plan.interval, plan.deadline, plan.linger, plan.preload)
+        self._schedule = Schedule(
+            plan.count,
+            plan.interval,
+            plan.deadline,
+            plan.linger,
+            plan.preload,
+            ends_with_error=plan.ends_with_error,
+        )
         self._slowdown = 0
         self._told_unanswered = 0
         self._heard: list[tuple[Happening, bytes]] = []
@@ -156,7 +170,13 @@ class PingRun:
         stepwatch.show(*clocks())
         self._ledger = Ledger(plan.target.family, stepwatch, b"", compared_from=TIME_BYTES, any_source=True)
         self._channel = Channel(sock, self._ledger, stepwatch, self._hear, size, clocks=clocks)
+        self._silence = self._silence_told() if plan.timeout else None
         self._opened = self._started = self._last_sent = self._now()
+
+    def _silence_told(self) -> Silence:
+        from pingsock.tools.ping_silence import Silence  # lazy: not for what iputils does
+
+        return Silence(self._ledger, self._channel)
 
     def stop(self) -> None:
         """Let `records` end before its next record."""
@@ -193,12 +213,35 @@ class PingRun:
                 # A probe that makes up for a late one is not ahead of its time.
                 if self.plan.preload == 1:
                     break
-            ready, woken = self._waiter.wait(self._schedule.wakes(self.tally) - self._now())
+            ready, woken = self._wait()
             if woken:
                 yield Interruption()
             if ready:
                 self._channel.collect()
                 yield from self._take()
+            if self._silence is not None:
+                yield from self._tell_silence(self._silence)
+
+    def _wait(self) -> tuple[bool, bool]:
+        wakes = self._schedule.wakes(self.tally)
+        if self._silence is None:
+            return self._waiter.wait(wakes - self._now())
+        happened = self._waiter.wait(self._silence.wakes(wakes) - self._now())
+        self._silence.woken(self._now())
+        return happened
+
+    def _tell_silence(self, silence: Silence) -> Iterator[Happening]:
+        """Those whose timeout has passed; at the end of the last wait, all that are waited for."""
+        now = self._now()
+        if not self._stopped and self._schedule.waited_in_vain(now):
+            self._ledger.give_up(now)
+        if silence.is_due(now):
+            self._channel.collect()
+            yield from self._take()
+            for record in () if self._stopped else silence.records(now):
+                yield record
+                if self._stopped:
+                    return
 
     def _now(self) -> int:
         return self._clocks()[0]
@@ -222,7 +265,9 @@ class PingRun:
         failure = self._channel.send(self._flow, sequence, self._payload())
         if not failure:
             number = self.tally.transmitted + 1
-            self._ledger.sent(sequence, self._flow, number, self._channel.last_sent_at)
+            timeout = self.plan.timeout
+            late_window = _FOR_GOOD if timeout else 0
+            self._ledger.sent(sequence, self._flow, number, self._channel.last_sent_at, timeout, late_window)
             self._count_as_sent()
             if self.plan.tells_sent:
                 self._heard.append((Sent(sequence), b""))

@@ -40,15 +40,26 @@ class Schedule:
     """Sending times and the end of one ping.
 
     `count` 0 is no limit, `deadline` 0 none; `linger` 0 waits for ever. `preload` probes may be ahead of their time.
+    Unless `ends_with_error`, ICMP errors do not end a ping with a deadline.
     """
 
-    def __init__(self, count: int, interval: int, deadline: int, linger: int, preload: int = 1) -> None:
+    def __init__(
+        self,
+        count: int,
+        interval: int,
+        deadline: int,
+        linger: int,
+        preload: int = 1,
+        *,
+        ends_with_error: bool = True,
+    ) -> None:
         self._count = count
         self.interval = interval
         """May be changed by `adapt`."""
         self._preload = preload
         self._deadline = deadline
         self._linger = linger
+        self._ends_with_error = ends_with_error
         self._due = 0
         self._last_sent = 0
         self._postponed_for = 0
@@ -105,10 +116,15 @@ class Schedule:
 
     def finished(self, now: int, tally: Tally) -> bool:
         """Whether it is over."""
-        told = tally.reported_errors if self._deadline else tally.errors
+        ending_errors = tally.reported_errors if self._ends_with_error else 0
+        told = ending_errors if self._deadline else tally.errors
         if self._count and tally.received + told >= self._count:
             return True
-        return now >= self._ends or bool(self._deadline and tally.reported_errors)
+        return now >= self._ends or bool(self._deadline and ending_errors)
+
+    def waited_in_vain(self, now: int) -> bool:
+        """Whether all probes were sent and the last wait is over."""
+        return self._lingering and now >= self._ends
 
     def _all_sent(self, tally: Tally) -> bool:
         return 0 < self._count <= tally.transmitted and not self._deadline
