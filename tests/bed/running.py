@@ -53,7 +53,11 @@ class RunningService:
             *(sys.executable, "-c", START, "--config", os.fspath(self.configuration_path)),
             *("--socket", own_path, f"--sandbox={sandbox}", *who, *arguments),
         ]
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
 
     def start(self) -> None:
         """Again, after `stop` or `kill`."""
@@ -71,7 +75,7 @@ class RunningService:
     def _listens(self) -> bool:
         try:
             ask_status(self.path)
-        except (FileNotFoundError, ConnectionRefusedError):
+        except (FileNotFoundError, ConnectionError):
             return False
         return True
 
