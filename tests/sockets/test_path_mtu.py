@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 
 def _destinations() -> Iterator[tuple[str, str]]:
-    for number in range(1, 255):
-        yield f"198.18.5.{number}", f"2001:db8:18::{number:x}"
+    # Several for each kind of socket: more than an IPv4 /24 has.
+    for number in range(1, 1 << 16):
+        yield f"198.18.{number >> 8}.{number & 0xFF}", f"2001:db8:18::{number:x}"
 
 
 DESTINATIONS = _destinations()
