@@ -17,7 +17,7 @@ import pytest
 
 from bed.child import Credentials, fork
 from bed.running import RunningService, running_service
-from pingsock.service.client import borrow_kernel_socket
+from pingsock.service.client import LentSocket, borrow_kernel_socket
 from pingsock.sockets.served import ServedPingSocket
 from sockets_unit.private import RANGE
 
@@ -37,7 +37,7 @@ def live(service: RunningService, seed: int) -> None:
     """A client: sockets come and go, some with requests under way; then it dies as it is."""
     source = random.Random(seed)
     who = Credentials(3000 + seed % 7, 3000 + seed % 7)
-    kept = []
+    kept: list[ServedPingSocket | LentSocket] = []
     for _ in range(source.randrange(1, 25)):
         family = source.choice(list(TARGETS))
         kind, destination = TARGETS[family]
@@ -60,7 +60,8 @@ def live(service: RunningService, seed: int) -> None:
 
 def churn(service: RunningService, seconds: float) -> int:
     """How many clients there were."""
-    until, seeds, running, reload_at = time.monotonic() + seconds, 0, set(), time.monotonic()
+    until, seeds, reload_at = time.monotonic() + seconds, 0, time.monotonic()
+    running: set[int] = set()
     while time.monotonic() < until or running:
         while len(running) < PROCESSES and time.monotonic() < until:
             seeds += 1

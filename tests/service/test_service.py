@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import select
+import shutil
 import socket
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from bed.child import Credentials
 from bed.namespace import run_ip
 from bed.running import RunningService, as_somebody, running_service
 from pingsock.cli.serve import main
-from pingsock.service.client import PATH_VARIABLE, borrow_kernel_socket
+from pingsock.service.client import PATH_VARIABLE, borrow_kernel_socket, connect_service
 from pingsock.sockets.borrowed import BorrowedPingSocket
 from pingsock.sockets.diagnosis import diagnose
 from pingsock.sockets.served import ServedPingSocket
@@ -305,6 +306,28 @@ def test_the_range_of_others_is_not_taken_from_them() -> None:
             RunningService(EVERYBODY, "--group-range")
     finally:
         RANGE.write_text("1 0")
+
+
+WITHOUT_RAW = ("setpriv", "--inh-caps=-all", "--bounding-set=-all,+setuid,+setgid")
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv")
+def test_a_service_without_raw_sockets_hands_over_and_serves_nothing() -> None:
+    RANGE.write_text("0 2147483647")
+    try:
+        with running_service(EVERYBODY, under=WITHOUT_RAW) as service, as_somebody(ALICE):
+            with borrow_kernel_socket(socket.AF_INET, service.path) as sock:
+                sock.sendto(ECHO, HERE)
+                assert sock.recv(100)[0] == 0
+            assert errno_of(lambda: ServedPingSocket(socket.AF_INET, connect_service(service.path))) == errno.EOPNOTSUPP
+    finally:
+        RANGE.write_text("1 0")
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv")
+def test_a_service_that_can_do_neither_does_not_start() -> None:
+    with pytest.raises(AssertionError, match="without CAP_NET_RAW nothing can be served"):
+        RunningService(EVERYBODY, under=WITHOUT_RAW)
 
 
 def test_a_socket_of_no_family_is_lent_to_nobody(service: RunningService) -> None:

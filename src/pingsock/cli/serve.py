@@ -116,7 +116,7 @@ def _identity(options: argparse.Namespace) -> Identity | None:
     try:
         return identity_of(options.user or USUAL_USER)
     except LookupError as error:
-        hint = "" if options.user else "; make it (packaging/pingsock.sysusers), or name one with --user"
+        hint = "" if options.user else f"; make it (useradd --system {USUAL_USER}), or name one with --user"
         raise Refused(f"{error.args[0]}{hint}", BAD_COMMAND_LINE) from error
 
 

@@ -101,4 +101,7 @@ class Manager:
     def tell(self, state: str) -> None:
         """A line like "READY=1"."""
         if self._socket is not None:
-            self._socket.send(state.encode())
+            try:
+                self._socket.send(state.encode(), linux.MSG_DONTWAIT)
+            except OSError:
+                pass  # a manager that does not listen must not stop a service

@@ -147,7 +147,8 @@ class Server:
     def _serve(self, peer: Peer, event: int) -> None:
         self._asking = peer
         try:
-            alive = peer.flush() if event & select.EPOLLOUT else True
+            # The event may be of a connection that had this descriptor before, in this very turn.
+            alive = peer.flush() if peer.unsent else True
             if alive and not peer.unsent:
                 self._take_arrivals()
                 alive = peer.read()
