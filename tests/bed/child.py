@@ -7,6 +7,7 @@ import ctypes
 import os
 import pickle
 import resource
+import signal
 import traceback
 import warnings
 from dataclasses import dataclass, field
@@ -71,28 +72,39 @@ def in_child(function: Callable[[], T], who: Credentials | None = None) -> T:
     reader, writer = os.pipe()
     pid = fork()
     if pid == 0:
-        os.close(reader)
-        _report(writer, function, who)
+        try:
+            os.close(reader)
+            with os.fdopen(writer, "wb") as pipe:
+                pipe.write(_answer(function, who))
+        finally:
+            # Whatever happens, even if nobody reads any more: a child that got out of here would go on with the tests.
+            os._exit(0)
     os.close(writer)
-    with os.fdopen(reader, "rb") as pipe:
-        answer = pipe.read()
-    os.waitpid(pid, 0)
-    result: T = _unwrap(answer)
+    result: T = _unwrap(_read_all(reader, pid))
     return result
 
 
-def _report(writer: int, function: Callable[[], object], who: Credentials | None) -> NoReturn:
+def _answer(function: Callable[[], object], who: Credentials | None) -> bytes:
     try:
         if who is not None:
             become(who)
-        answer = "result", function()
+        return pickle.dumps(("result", function()))
     except OSError as err:
-        answer = "error", err
+        return pickle.dumps(("error", err))
     except BaseException:
-        answer = "failed", traceback.format_exc()
-    with os.fdopen(writer, "wb") as pipe:
-        pickle.dump(answer, pipe)
-    os._exit(0)
+        return pickle.dumps(("failed", traceback.format_exc()))
+
+
+def _read_all(reader: int, pid: int) -> bytes:
+    """What the child writes until its end; it ends with the wait for it, if that is broken off."""
+    try:
+        with os.fdopen(reader, "rb") as pipe:
+            return pipe.read()
+    except BaseException:
+        os.kill(pid, signal.SIGKILL)
+        raise
+    finally:
+        os.waitpid(pid, 0)
 
 
 def _unwrap(answer: bytes) -> Any:
@@ -135,7 +147,8 @@ def _hold(make: Callable[[], object], ready: int, end: int) -> NoReturn:
         del held
     except BaseException:
         traceback.print_exc()
-    os._exit(0)
+    finally:
+        os._exit(0)
 
 
 def allow_descriptors(count: int) -> None:
