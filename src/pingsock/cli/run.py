@@ -11,8 +11,8 @@ from pingsock.cli.output import Output
 USAGE = """\
 Usage: pingsock run [-v] [-S path] [--] program [argument ...]
 
-Runs a program that opens ping sockets, as ping, fping -- and traceroute -I do, where the kernel has
-none to give: each comes from the service, or is served in this process if it has CAP_NET_RAW.
+Runs a program that opens ping sockets, as ping, mtr and traceroute -I do, where the kernel has none
+to give: they come from the service, or are served in this process if it has CAP_NET_RAW.
 
   -S path     where the service listens, instead of where services do
   -v          say where the program's ping sockets come from
