@@ -11,6 +11,8 @@ import errno
 import os
 
 STDOUT, STDERR = 1, 2
+_NEWLINE = "\n"
+_PLAIN = "\x1b[0m"
 
 
 class Output:
@@ -20,6 +22,8 @@ class Output:
         self.program = program
         self.failure: OSError | None = None
         """The first failure of standard output."""
+        self.colour = ""
+        """The escape sequence before what is written; "" for none."""
         for descriptor in (0, STDOUT, STDERR):
             self._occupy(descriptor)
 
@@ -35,7 +39,7 @@ class Output:
     def write(self, text: str) -> None:
         """Text to standard output, at once. A full disk may have room for the next line."""
         try:
-            _write_all(STDOUT, _encoded(text))
+            _write_all(STDOUT, _encoded(_painted(text, self.colour) if self.colour else text))
         except OSError as error:
             self.failure = self.failure or error
 
@@ -73,6 +77,14 @@ def _encoded(text: str) -> bytes:
     except UnicodeEncodeError:
         # A name from the network that the user's locale cannot show.
         return text.encode("ascii", "backslashreplace")
+
+
+def _painted(text: str, colour: str) -> str:
+    """Not the ends of lines: what comes next has its own colour."""
+    return "".join(
+        f"{colour}{line.rstrip(_NEWLINE)}{_PLAIN}{line[len(line.rstrip(_NEWLINE)) :]}" if line != _NEWLINE else line
+        for line in text.splitlines(keepends=True)
+    )
 
 
 def _write_all(descriptor: int, content: bytes) -> None:

@@ -62,8 +62,12 @@ def _run(arguments: list[str], name: str, output: Output) -> int:
     settings = Settings(_FAMILY_OF_NAME.get(name[-1:], 0))
     try:
         read_options(arguments, settings)
+        if settings.extras is not None:
+            from pingsock.cli.ping_extras import check as check_extras  # lazy: only with options iputils does not have
+
+            check_extras(settings, settings.extras)
     finally:
-        for line in settings.notices:
+        for line in () if settings.extras is not None and settings.extras.json else settings.notices:
             output.write(line)
         for line in settings.warnings:
             output.warn(line)
@@ -152,7 +156,12 @@ def _warn_of_missing_scope(host: str, output: Output) -> None:
 def _ping(settings: Settings, destination: Destination, sockets: Sockets, output: Output) -> int:
     hops = _hops(settings, destination.family)
     sock = sockets.of(destination.family, settings.operands[-1])
-    return Session(settings, settings.operands[-1], destination, sock, output, hops).run()
+    session: type[Session] = Session
+    if settings.extras is not None:
+        from pingsock.cli.ping_extended import ExtendedSession  # lazy: only with options that iputils does not have
+
+        session = ExtendedSession
+    return session(settings, settings.operands[-1], destination, sock, output, hops).run()
 
 
 def _hops(settings: Settings, family: int) -> list[str]:

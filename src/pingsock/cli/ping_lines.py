@@ -68,6 +68,10 @@ class Lines:
     def _date(self) -> str:
         if not self._settings.dates:
             return ""
+        if self._settings.extras is not None and self._settings.extras.iso_times:
+            from pingsock.cli.ping_iso_time import iso_time  # lazy: only with --time iso
+
+            return f"[{iso_time(time.time_ns())}] "
         now = time.time_ns() // 1000
         return f"[{now // 1_000_000}.{now % 1_000_000:06}] "
 

@@ -9,14 +9,23 @@ if TYPE_CHECKING:
     from pingsock.cli.ping_options import Settings
 
 FLAGS = {
+    "color": "pingsock.cli.ping_extras:color",
     "info": "pingsock.cli.ping_pairs:ask_information",
+    "json": "pingsock.cli.ping_extras:json",
     "mask": "pingsock.cli.ping_pairs:ask_mask",
+    "percentiles": "pingsock.cli.ping_extras:percentiles",
     "timestamp": "pingsock.cli.ping_pairs:ask_timestamp",
+    "until-down": "pingsock.cli.ping_extras:until_down",
+    "until-up": "pingsock.cli.ping_extras:until_up",
 }
 """Name of an option without a value -> "module:function" that enters it into the settings."""
 
 VALUES = {
+    "max-loss": "pingsock.cli.ping_extras:max_loss",
+    "max-rtt": "pingsock.cli.ping_extras:max_rtt",
     "probe": "pingsock.cli.ping_pairs:ask_probe",
+    "socket": "pingsock.cli.ping_extras:socket",
+    "time": "pingsock.cli.ping_extras:time",
 }
 """Likewise of options with a value."""
 

@@ -11,6 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pingsock.cli.ping_extras import Extras
     from pingsock.tools.node_query import NodeQuery
     from pingsock.tools.pairs import PairQuery
 
@@ -36,6 +37,7 @@ class Settings:
         self.interval = 1000
         self.interval_given = False
         self.linger = 10_000
+        self.linger_given = False
         self.deadline = 0
         """Seconds; 0 is none."""
         self.preload = 1
@@ -67,6 +69,8 @@ class Settings:
         # What is shown.
         self.quiet = self.verbose = self.audible = self.outstanding = self.dates = self.precise = False
         self.numeric = self.always_names = self.version = False
+        self.extras: Extras | None = None
+        """What iputils does not have."""
         self.notices: list[str] = []
         """Lines for standard output that reading the options brought about."""
         self.warnings: list[str] = []
@@ -128,6 +132,14 @@ _set_interval = _milliseconds("interval", "bad timing interval", _LONGEST_INTERV
 def _interval(settings: Settings, text: str) -> None:
     _set_interval(settings, text)
     settings.interval_given = True
+
+
+_set_linger = _milliseconds("linger", "bad linger time", _LONGEST_LINGER)
+
+
+def _linger(settings: Settings, text: str) -> None:
+    _set_linger(settings, text)
+    settings.linger_given = True
 
 
 def _no_names(settings: Settings, _text: str) -> None:
@@ -205,7 +217,7 @@ VALUES: dict[str, Apply] = {
     "t": _whole("hop_limit", 0, 255),
     "T": _seldom("timestamp"),
     "w": _whole("deadline", 0, _INT_MAX),
-    "W": _milliseconds("linger", "bad linger time", _LONGEST_LINGER),
+    "W": _linger,
 }
 """Letter with a value -> what it does."""
 

@@ -71,9 +71,9 @@ class Session:
     def _run(self, interrupts: Interrupts) -> int:
         names = self._resolver(interrupts)
         show = names.show if names else numeric_address
-        self._output.write(self._header(show))
+        self._tell_first_line(show)
         self._setup.after_first_line()
-        run = PingRun(self._sock, self._plan(), interrupts.descriptor)
+        run = self._begin(interrupts)
         if names:
             names.spare_ns = run.spare_ns
         tell = self._teller(run, show)
@@ -82,10 +82,19 @@ class Session:
             if self._settings.verbose and isinstance(record, EchoReply):
                 self._timed[record.timed] = self._timed.get(record.timed, 0) + 1
             self._obey(interrupts, run)
-        self._output.write(self._summary(run))
+        self._tell_summary(run)
         if self._settings.verbose and self._timed:
             self._output.warn(ping_texts.timing(self._timed))
         return self._status(run)
+
+    def _begin(self, interrupts: Interrupts) -> PingRun:
+        return PingRun(self._sock, self._plan(), interrupts.descriptor)
+
+    def _tell_first_line(self, show: ShowAddress) -> None:
+        self._output.write(self._header(show))
+
+    def _tell_summary(self, run: PingRun) -> None:
+        self._output.write(self._summary(run))
 
     def _resolver(self, interrupts: Interrupts) -> Names | None:
         if not self._names:

@@ -105,6 +105,10 @@ class Sockets:
         if self._forces_raw:
             raw: PingSocket = self._open_raw(family)
             return raw
+        if self._forced_kind:
+            from pingsock.cli.ping_extras import open_socket as open_kind  # lazy: only with --socket
+
+            return open_kind(self._forced_kind, family)
         if self._settings.pair is None:
             return open_quickly(family)
         from pingsock.cli.ping_pairs import open_socket  # lazy: only with --timestamp and the like
@@ -114,7 +118,12 @@ class Sockets:
 
     @property
     def _forces_raw(self) -> bool:
-        return self._settings.ident == 0 or self._settings.node_query is not None
+        settings = self._settings
+        return settings.ident == 0 or settings.node_query is not None or self._forced_kind == "raw"
+
+    @property
+    def _forced_kind(self) -> str:
+        return self._settings.extras.socket_kind if self._settings.extras is not None else ""
 
     def _open_raw(self, family: int) -> Any:
         """No ping socket, but with as much of one as is needed here."""
