@@ -19,7 +19,7 @@ from pingsock.run import seccomp
 from pingsock.run.filter import filter_program
 from pingsock.run.signals import SignalQueue
 from pingsock.run.supervisor import Supervisor
-from pingsock.run.watchdog import Watchdog
+from pingsock.run.watchdog import Watchdog, allow_most_descriptors
 from pingsock.sockets.errors import PingsockError
 
 TYPE_CHECKING = False
@@ -74,6 +74,7 @@ def run_program(words: list[str], sources: Sources, warn: Callable[[str], None])
             ours.close()
             _start(words, theirs, signals.mask_before, filter_program(architecture, numbers), warn)
         theirs.close()
+        allow_most_descriptors()
         make = partial(
             Supervisor, architecture=architecture, numbers=numbers, sources=sources, watchdog=watchdog, warn=warn
         )
