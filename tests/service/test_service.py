@@ -368,6 +368,32 @@ def test_open_takes_what_is_handed_over_before_what_is_served(monkeypatch: pytes
             RANGE.write_text("1 0")
 
 
+def test_many_messages_come_in_one_exchange(service: RunningService) -> None:
+    service.reload(SERVED_ONLY)
+    with served(service) as sock:
+        assert errno_of(sock.recvmsg_many, 5, 100) == errno.EAGAIN
+        for number in range(7):
+            sock.sendto(ECHO[:6] + bytes((0, number)) + bytes(8), HERE)
+        received: list[int] = []
+        while len(received) < 7:
+            select.select([sock], [], [], 5)
+            batch = sock.recvmsg_many(5, 100)
+            assert len(batch) <= 5
+            received += [data[7] for data, _, _, _ in batch]
+        assert received == list(range(7))
+
+
+def test_the_prober_pings_through_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    with running_service(SERVED_ONLY) as service:
+        monkeypatch.setenv(PATH_VARIABLE, service.path)
+        hosts = [f"127.0.0.{number}" for number in range(1, 101)] + ["::1"]
+        with as_somebody(ALICE):
+            told = list(pingsock.ping_many(hosts, kinds=["served"]))
+        summaries = [record for record in told if isinstance(record, pingsock.Summary)]
+        assert len(summaries) == 101
+        assert all(summary.statistics.received == 1 for summary in summaries)
+
+
 def test_somebody_who_waits_is_woken_when_the_service_ends() -> None:
     with running_service(SERVED_ONLY) as service, served(service) as sock:
         sock.bind(HERE)

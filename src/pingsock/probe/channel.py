@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from pingsock.sockets.choose import PingSocket
 
     Hear = Callable[[Record | Stray], None]
+    Received = tuple[bytes, list[tuple[int, int, bytes]], int, tuple[object, ...]]
+    ReceiveMany = Callable[[int, int, int, int], list[Received]]
 
 _ICMP_HEADER = 8
 _QUOTE_BYTES = 64
@@ -95,6 +97,8 @@ class Channel:
         self._hear = hear
         self._clocks = clocks
         self._family = int(sock.family)
+        # A call on a served socket goes to another process and back, so it should bring all there is.
+        self._receive: ReceiveMany = getattr(sock, "recvmsg_many", self._receive_one)
         self._largest_reply = _ICMP_HEADER + largest + _LARGER_REPLY
         self._explained = False
         self._exceeded_mtu = 0
@@ -191,16 +195,23 @@ class Channel:
     def collect(self) -> bool:
         """Read what has arrived, queue first. False if there may be more, because it was very much."""
         self._read_error_queue()
-        for _ in range(_READ_AT_ONCE):
+        read = 0
+        while read < _READ_AT_ONCE:
             try:
-                message, items, _, source = self.sock.recvmsg(self._largest_reply, CONTROL_BYTES)
+                received = self._receive(_READ_AT_ONCE - read, self._largest_reply, CONTROL_BYTES, 0)
             except BlockingIOError:
                 return True
             except OSError:
                 self._read_error_queue()
+                read += 1
             else:
-                self._reply_untrusted(message, items, source)
+                for message, items, _, source in received:
+                    self._reply_untrusted(message, items, source)
+                read += len(received)
         return False
+
+    def _receive_one(self, _count: int, size: int, control_size: int, flags: int) -> list[Received]:
+        return [self.sock.recvmsg(size, control_size, flags)]
 
     def _reply_untrusted(self, message: bytes, items: list[tuple[int, int, bytes]], source: tuple[object, ...]) -> None:
         now, calendar = self._clocks()
@@ -215,15 +226,16 @@ class Channel:
     def _read_error_queue(self) -> None:
         while True:
             try:
-                quote, items, _, destination = self.sock.recvmsg(
-                    _QUOTE_BYTES, CONTROL_BYTES, linux.MSG_ERRQUEUE | linux.MSG_DONTWAIT
+                received = self._receive(
+                    _READ_AT_ONCE, _QUOTE_BYTES, CONTROL_BYTES, linux.MSG_ERRQUEUE | linux.MSG_DONTWAIT
                 )
             except OSError as error:
                 # PyPy raises a plain OSError where CPython raises BlockingIOError.
                 if error.errno == errno.EAGAIN:
                     return
                 raise
-            self._entry_untrusted(quote, items, destination)
+            for quote, items, _, destination in received:
+                self._entry_untrusted(quote, items, destination)
 
     def _entry_untrusted(
         self, quote: bytes, items: list[tuple[int, int, bytes]], destination: tuple[object, ...]

@@ -313,6 +313,22 @@ class ServedPingSocket:
         message = self._receive(size, control_size, flags)
         return message.data, list(message.items), message.flags, unpack_address(message.address)
 
+    def recvmsg_many(
+        self, count: int, size: int, control_size: int = 0, flags: int = 0
+    ) -> list[tuple[bytes, list[Any], int, Any]]:
+        """As recvmsg(), of all that waits but at most `count` messages, in one exchange. It never blocks.
+
+        BlockingIOError if nothing waits. An error that is pending is raised by the call that meets it first.
+        """
+        if size < 0 or control_size < 0 or count < 1:
+            raise ValueError("negative buffer size or no message in recvmsg_many()")
+        asked = frames.count_to_bytes(min(count, frames.MAXIMUM_MESSAGES))
+        request = Request(frames.RECEIVE, index(flags) | MSG_DONTWAIT, min(size, 2**31 - 1), control_size, asked)
+        return [
+            (message.data, list(message.items), message.flags, unpack_address(message.address))
+            for message in self._ask(request).messages
+        ]
+
     def recv(self, size: int, flags: int = 0) -> bytes:
         """recv(2)."""
         if size < 0:
