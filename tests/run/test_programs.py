@@ -31,6 +31,9 @@ COMMANDS = [
     "mtr --report -c 2 -i 0.2 -n fd77:2::2",
     "mtr --report -c 1 -i 0.2 -n 10.77.3.1",
     "busybox ping -c 1 10.77.2.2",
+    "toybox ping -c 2 -i 0.2 10.77.2.2",
+    "toybox ping -c 2 -i 0.2 fd77:2::2",
+    "toybox ping -f -c 20 10.77.2.2",
 ]
 COPIED = ("fping", "mtr-packet")
 """Without their file capabilities, which would give them raw sockets where they run on the kernel alone."""
@@ -67,6 +70,7 @@ def without_measured(text: str) -> str:
     for pattern, replacement in (
         (r"\d+\.\d+( ?ms)?", r"T\1"),
         (r"(?m)^Start: .*$", "Start"),
+        (r"round-trip min/avg/max = [\d./]+ ms", "round trips"),
         (r"  +", " "),
         # Replies of two targets may come in either order.
         (r"(?m)^.* : \[\d+\], .*$\n", ""),
