@@ -186,7 +186,7 @@ def _times(answer: TimestampReply, record: EchoReply) -> str:
     text = f" received={_clock(answer.receive)} sent={_clock(answer.transmit)}"
     ways = one_way(record.sent, record.round_trip_ns, answer.receive, answer.transmit)
     if ways is not None:
-        text += f" there={ways.there} ms back={ways.back} ms ahead={ways.ahead:g} ms"
+        text += f" there={ways.there} ms back={ways.back} ms ahead={ways.ahead:.1f} ms"
     return text
 
 

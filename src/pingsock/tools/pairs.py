@@ -59,6 +59,10 @@ DAY = 24 * 3600 * 1000
 OTHER_SCALE = 1 << 31
 """The bit of a time that is not in milliseconds since midnight UT."""
 
+_UNCHANGED = frozenset(
+    {"bind", "close", "connect", "family", "fileno", "getsockname", "getsockopt", "kind", "setblocking", "setsockopt"}
+)
+"""What a `PairSocket` leaves to the socket it stands on."""
 _HEADER = Struct("!BBHHH")
 _HEADER_BYTES = 8
 _TIME = Struct(linux.TIMEVAL_NEW_LAYOUT)
@@ -148,10 +152,7 @@ def parse_answer_untrusted(family: int, message: bytes) -> Icmp4Message | Icmp6M
 
 
 class PairSocket:
-    """Sends a request of the pair for each echo request that is sent on it. Closes the socket it stands on.
-
-    All that is not said here is as that socket has it.
-    """
+    """Sends a request of the pair for each echo request that is sent on it. Closes the socket it stands on."""
 
     def __init__(self, sock: PingSocket, query: PairQuery) -> None:
         self._sock = sock
@@ -164,6 +165,9 @@ class PairSocket:
         """8 bits -> the sequence number of the last probe that had them."""
 
     def __getattr__(self, name: str) -> Any:
+        # Nothing else: what receives or sends in other ways would go past the translation.
+        if name not in _UNCHANGED:
+            raise AttributeError(f"{type(self).__name__} has no {name!r}")
         return getattr(self._sock, name)
 
     def __enter__(self) -> Self:
