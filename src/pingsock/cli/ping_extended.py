@@ -31,7 +31,8 @@ class ExtendedSession(Session):
         self._conditions = Conditions(self._extras)
         self._statistics = Statistics()
         self._json = self._json_lines() if self._extras.json else None
-        self._colours = self._extras.colour and not self._settings.flood and ping_colour.wants_colour()
+        for_lines = self._json is None and not self._settings.flood
+        self._colours = self._extras.colour and for_lines and ping_colour.wants_colour()
 
     def _json_lines(self) -> JsonLines:
         from pingsock.cli.ping_json import JsonLines  # lazy: `json` brings `re`

@@ -47,6 +47,21 @@ _IPV6 = (
     ("-F <flowlabel>", "flow label, 0 lets the kernel choose"),
     ("-N <nodeinfo opt>", "ask for node information, try help"),
 )
+_NAMED = (
+    ("--color", "colour lines, if standard output is a terminal and NO_COLOR is not set"),
+    ("--info", "ask for information instead of an echo (ICMP)"),
+    ("--json", "print a JSON object a line for everything that happens"),
+    ("--mask", "ask for the address mask (ICMP)"),
+    ("--max-loss <percent>", "exit with 3 if more packets are lost"),
+    ("--max-rtt <ms>", "exit with 3 if a round trip is longer"),
+    ("--percentiles", "end with percentiles, jitter and a histogram"),
+    ("--probe <interface>", "ask for the state of an interface there (RFC 8335)"),
+    ("--socket <kind>", "kernel, borrowed, served, embedded or raw"),
+    ("--time <format>", "show the time before each line: iso or unix (as -D)"),
+    ("--timestamp", "ask for the time (ICMP)"),
+    ("--until-down", "end when a probe is not answered, with status 0"),
+    ("--until-up", "end when a probe is answered"),
+)
 
 
 def usage(program: str) -> str:
@@ -55,6 +70,7 @@ def usage(program: str) -> str:
     lines.append(f"  {'<destination>':<18} name or address of a host; hops before it are an IPv4 source route")
     lines += map(_line, _COMMON)
     lines += ["", "IPv4 options:", *map(_line, _IPV4), "", "IPv6 options:", *map(_line, _IPV6)]
+    lines += ["", "Options that iputils does not have:", *map(_line, _NAMED)]
     return "\n".join(lines) + "\n"
 
 
