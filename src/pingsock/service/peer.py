@@ -20,7 +20,7 @@ import socket
 import struct
 import time
 from array import array
-from errno import EISCONN, ENOTCONN, ERANGE
+from errno import EBADF, EIO, EISCONN, ERANGE
 
 from pingsock.service import frames
 from pingsock.service.calls import getsockopt
@@ -92,7 +92,7 @@ class Peer:
             if special is not None:
                 return special(self, request)
             if self._session is None:
-                return self._send(Answer(request.operation, ENOTCONN, number=request.number))
+                return self._send(_refusal(request, failure(EBADF)))
             return self._send(self._session.handle(request))
         except BadPacket:
             return False
@@ -184,7 +184,7 @@ class Peer:
 
 
 def _refusal(request: Request, error: OSError) -> Answer:
-    return Answer(request.operation, error.errno or EISCONN, -1, number=request.number)
+    return Answer(request.operation, error.errno or EIO, -1, number=request.number)
 
 
 SPECIAL = {frames.OPEN: Peer._open, frames.BORROW: Peer._borrow, frames.STATUS: Peer._status}
