@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import select
+import signal
 import socket
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -228,3 +230,29 @@ def test_a_descriptor_nobody_asked_for_is_not_kept(path: Path) -> None:
         connection.exchange(POLL)
         connection.close()
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_signal_handler_cannot_break_into_a_call_on_the_same_socket(path: Path) -> None:
+    def script(far: Far) -> None:
+        first = far.request()
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+        assert told.wait(5)
+        far.answer(first, result=3)
+        assert far.channel.recv(1) == b""
+
+    said: list[int] = []
+    told = threading.Event()
+
+    def handle(_number: int, _frame: object) -> None:
+        said.append(errno_of(connection.exchange, POLL))
+        told.set()
+
+    before = signal.signal(signal.SIGUSR1, handle)
+    try:
+        with scripted_service(path, script) as at:
+            connection = connect_service(at)
+            assert connection.exchange(POLL).result == 3
+            connection.close()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert said == [errno.EDEADLK]

@@ -21,7 +21,7 @@ import os
 import socket
 import struct
 import threading
-from errno import EAGAIN, EBADF, ECONNREFUSED, ECONNRESET, ENOENT, EPIPE, ETIMEDOUT
+from errno import EAGAIN, EBADF, ECONNREFUSED, ECONNRESET, EDEADLK, ENOENT, EPIPE, ETIMEDOUT
 
 from pingsock.service import frames
 from pingsock.service.frames import Answer, Request
@@ -136,7 +136,8 @@ class ServiceConnection:
         self.readiness = channel
         """The client's end of the readiness channel, from OPEN on; until then what hangs up with the server."""
         self._lent: list[int] = []
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._is_asking = False
         self._process = os.getpid()
         self._number = 0
         self._loss: OSError | None = None
@@ -152,18 +153,24 @@ class ServiceConnection:
         """One request, one answer.
 
         OSError: ECONNRESET (or what its goodbye said) once the service is lost, ETIMEDOUT if it does not answer, EBADF
-        in a process that forked after the socket was opened.
+        in a process that forked after the socket was opened, EDEADLK in a signal handler that interrupted another call
+        on the same socket.
         """
         if os.getpid() != self._process:
             raise failure(EBADF)
         with self._lock:
+            if self._is_asking:
+                raise failure(EDEADLK)
             if self._loss is None:
+                self._is_asking = True
                 try:
                     return self._exchange(request)
                 except BadPacket as error:
                     self._lose(OSError(ECONNRESET, f"the service of this ping socket sent nonsense ({error})"))
                 except OSError as error:
                     self._lose(self._reason(error))
+                finally:
+                    self._is_asking = False
             assert self._loss is not None
             raise OSError(*self._loss.args) from self._loss
 
