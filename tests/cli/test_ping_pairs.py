@@ -89,6 +89,19 @@ def test_timestamps_tell_the_difference_of_the_clocks() -> None:
 
 
 @pytest.mark.usefixtures("namespace")
+def test_the_summary_has_the_shortest_ways() -> None:
+    with attached(clock_offset=-60.0) as network:
+        network.node("far").rule({"do": "delay", "seconds": 0.3}, first=1)
+        done = ping("-q", "-c", "2", "-i", "0.6", "--timestamp", FAR)
+
+    found = re.search(r"\nrtt [^\n]*\nleast there=(-?\d+) ms back=(-?\d+) ms ahead=(-?[\d.]+) ms\n$", done.stdout)
+    assert found, done
+    assert abs(int(found[1]) + 60_000) < 5000
+    assert abs(int(found[2]) - 60_000) < 5000
+    assert float(found[3]) == (int(found[1]) - int(found[2])) / 2
+
+
+@pytest.mark.usefixtures("namespace")
 def test_a_clock_on_another_scale_is_shown_as_it_is() -> None:
     with attached(nonstandard_clock=True):
         line = reply_line("--timestamp", FAR)

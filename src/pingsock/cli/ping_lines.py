@@ -61,6 +61,10 @@ class Lines:
             # iputils says this even if it is to be quiet.
             self._output.write(self._date() + f"no answer yet for icmp_seq={record.sequence}\n")
 
+    def closing(self) -> str:
+        """What stands behind the summary."""
+        return ""
+
     def _write(self, text: str) -> None:
         if text:
             self._output.write(text)

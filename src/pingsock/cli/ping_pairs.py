@@ -7,6 +7,7 @@ from _socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 
 from pingsock.cli.arguments import Refused
 from pingsock.cli.ping_lines import Lines
+from pingsock.probe.records import EchoReply
 from pingsock.sockets.bare import open_quickly
 from pingsock.sockets.errors import NoPingSocket
 from pingsock.sockets.pairs import open_pair_socket
@@ -18,6 +19,7 @@ from pingsock.tools.pairs import (
     PROBE_SIZE,
     REQUEST_TYPES,
     TIMESTAMP,
+    OneWay,
     PairQuery,
     PairSocket,
     one_way,
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pingsock.cli.ping_options import Settings
-    from pingsock.probe.records import EchoReply
     from pingsock.wire.interfaces import InterfaceIdentification
 
 OPTIONS = {TIMESTAMP: "--timestamp", INFORMATION: "--info", ADDRESS_MASK: "--mask", EXTENDED_ECHO: "--probe"}
@@ -159,6 +160,27 @@ def _no_layer(pair: str, request: int, refused: NoPingSocket) -> str:
 class PairLines(Lines):
     """Prints records as lines, with what the answers say."""
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._least: OneWay | None = None
+        """Of each way the shortest, as it had the fewest queues to wait in."""
+
+    def tell(self, record: object) -> None:
+        """Print what is to be printed of a record."""
+        if isinstance(record, EchoReply) and not record.other_source:
+            self._note(_ways(record))
+        super().tell(record)
+
+    def _note(self, ways: OneWay | None) -> None:
+        least = self._least
+        if ways is not None and least is not None:
+            ways = OneWay(min(ways.there, least.there), min(ways.back, least.back))
+        self._least = ways or least
+
+    def closing(self) -> str:
+        """The shortest ways, if timestamps were asked for and told."""
+        return "" if self._least is None else f"least{_differences(self._least)}\n"
+
     def _said(self, record: EchoReply) -> tuple[int, str]:
         size = len(record.message) - _HEADER_BYTES - PROBE_SIZE
         return size, f" icmp_seq={record.sequence}"
@@ -184,10 +206,23 @@ def answer_text(record: EchoReply) -> str:
 
 def _times(answer: TimestampReply, record: EchoReply) -> str:
     text = f" received={_clock(answer.receive)} sent={_clock(answer.transmit)}"
-    ways = one_way(record.sent, record.round_trip_ns, answer.receive, answer.transmit)
-    if ways is not None:
-        text += f" there={ways.there} ms back={ways.back} ms ahead={ways.ahead:.1f} ms"
-    return text
+    ways = _ways(record)
+    return text if ways is None else text + _differences(ways)
+
+
+def _ways(record: EchoReply) -> OneWay | None:
+    """The one-way differences that a timestamp reply tells; None if it tells none, or is another message."""
+    try:
+        answer = parse_answer_untrusted(record.target.family, record.message)
+    except BadPacket:
+        return None
+    if not isinstance(answer, TimestampReply):
+        return None
+    return one_way(record.sent, record.round_trip_ns, answer.receive, answer.transmit)
+
+
+def _differences(ways: OneWay) -> str:
+    return f" there={ways.there} ms back={ways.back} ms ahead={ways.ahead:.1f} ms"
 
 
 def _clock(milliseconds: int) -> str:

@@ -54,6 +54,7 @@ class Session:
         self._setup = Setup(settings, destination, sock, output, hops)
         self._asks_node = self._ipv6 and settings.node_query is not None
         self._timed: dict[str, int] = {}
+        self._closing: Callable[[], str] = str
 
     def run(self) -> int:
         """Ping, print, and return the exit status.
@@ -119,7 +120,7 @@ class Session:
         else:
             lines = Lines
         verbose = self._settings.verbose
-        return lines(
+        told = lines(
             self._settings,
             self._destination,
             self._output,
@@ -128,7 +129,9 @@ class Session:
             marks_duplicates=verbose or not self._setup.is_group,
             # iputils does not know what the kernel chose.
             shows_ident=verbose and (self._settings.ident >= 0 or self._sock.kind not in KERNEL_KINDS),
-        ).tell
+        )
+        self._closing = told.closing
+        return told.tell
 
     def _header(self, show: ShowAddress) -> str:
         settings = self._settings
@@ -184,13 +187,14 @@ class Session:
             run.stop()
 
     def _summary(self, run: PingRun) -> str:
-        return ping_texts.summary(
+        summary = ping_texts.summary(
             run.tally,
             host=self._host,
             elapsed=run.elapsed,
             timed=run.timed,
             unpaced=not self._settings.paced or not run.interval,
         )
+        return summary + self._closing()
 
     def _status(self, run: PingRun) -> int:
         received = run.tally.received
