@@ -113,6 +113,19 @@ def test_it_waits_for_the_programs_descendants_which_may_have_sockets_too(networ
     assert result.status == 3
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_waiting_for_descendants_alone_it_ends_when_told(network: RunNetwork, number: int) -> None:
+    script = f"{network.programs / 'ping'} -i 0.2 10.77.2.2 & echo pid $!; exit 3"
+    process = network.start_supervised(["sh", "-c", script])
+    descendant = int(wait_for_line(process, b"pid").split()[-1])
+    wait_for_line(process, FIRST_REPLY)
+    process.send_signal(number)
+
+    assert process.wait(timeout=10) == 3
+    os.kill(descendant, signal.SIGTERM)
+    process.communicate(timeout=10)
+
+
 def test_a_supervisor_in_a_supervisor_is_not_needed_and_does_no_harm(network: RunNetwork) -> None:
     inner = network.pingsock("run", "-S", network.socket_path("served"), "--", *ping(network, "-q", "-c1", "10.77.2.2"))
     result = network.supervised(inner)
@@ -132,13 +145,13 @@ def test_where_the_kernel_gives_sockets_the_program_takes_our_place(network: Run
 
 
 def test_without_its_supervisor_a_program_ends_by_itself(network: RunNetwork) -> None:
-    process = network.start_supervised(ping(network, "-i", "0.2", "10.77.2.2"), "embedded")
+    script = f"echo pid $$; exec {network.programs / 'ping'} -i 0.2 10.77.2.2"
+    process = network.start_supervised(["sh", "-c", script], "embedded")
+    program = int(wait_for_line(process, b"pid").split()[-1])
     wait_for_line(process, FIRST_REPLY)
     process.kill()
-    # ping counts as lost what it cannot send; what matters is that it neither hangs nor spins.
-    found = subprocess.run(["pgrep", "-f", network.programs / "ping"], capture_output=True, text=True, check=True)
-    for each in found.stdout.split():
-        os.kill(int(each), signal.SIGINT)
+    # ping counts as lost what it cannot send; what matters is that it does not hang.
+    os.kill(program, signal.SIGINT)
     out, _err = process.communicate(timeout=10)
 
     assert b"packet loss" in out

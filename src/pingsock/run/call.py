@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from pingsock.run.served_file import ServedFile
 
 
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.001, 0.05
+"""Seconds between two tries of a call that no event will wake: a send that waits for a device's queue, a receive from a
+socket that is readable for its error queue alone."""
+
+
 class Duplicate(Value):
     """The call returns another descriptor of the same file."""
 
@@ -102,6 +107,34 @@ class Call:
         while self.undo:
             self.undo.pop()()
         return undone
+
+
+class Waiting:
+    """A call that is to be tried again."""
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.timeout: float | None = None
+        self.pause = SHORTEST_PAUSE
+        self.retry_at: float | None = None
+        """Monotonic seconds; None: when the socket becomes readable."""
+
+    @property
+    def deadline(self) -> float | None:
+        """Monotonic seconds."""
+        return None if self.timeout is None else self.call.started + self.timeout
+
+    def wait(self, now: float | None) -> None:
+        """Try again after a pause, monotonic seconds given; None: when the socket becomes readable."""
+        if now is None:
+            self.retry_at, self.pause = None, SHORTEST_PAUSE
+        else:
+            self.retry_at, self.pause = now + self.pause, min(2 * self.pause, LONGEST_PAUSE)
+
+    @property
+    def next_event(self) -> float:
+        """When there is something to do by itself, monotonic seconds; infinity if never."""
+        return min([moment for moment in (self.deadline, self.retry_at) if moment is not None], default=float("inf"))
 
 
 def signed(argument: int) -> int:

@@ -12,6 +12,7 @@ import os
 import resource
 import signal
 import socket
+import traceback
 from errno import EBUSY, ENOENT
 from functools import partial
 
@@ -78,7 +79,7 @@ def run_program(words: list[str], sources: Sources, warn: Callable[[str], None])
         make = partial(
             Supervisor, architecture=architecture, numbers=numbers, sources=sources, watchdog=watchdog, warn=warn
         )
-        return _supervise(process, ours, signals, make)
+        return _supervise(process, ours, signals, make, warn)
 
 
 def required_architecture() -> Architecture:
@@ -156,7 +157,11 @@ def _become(words: list[str], warn: Callable[[str], None]) -> NoReturn:
 
 
 def _supervise(
-    process: int, channel: socket.socket, signals: SignalQueue, make: Callable[[seccomp.Listener], Supervisor]
+    process: int,
+    channel: socket.socket,
+    signals: SignalQueue,
+    make: Callable[[seccomp.Listener], Supervisor],
+    warn: Callable[[str], None],
 ) -> int:
     family = _Family(process)
     with channel:
@@ -170,7 +175,9 @@ def _supervise(
         channel.send(b"\0")
     supervisor.watch(signals.fileno(), partial(family.heed, signals))
     try:
-        supervisor.run(lambda: family.status is not None and supervisor.is_over)
+        supervisor.run(lambda: family.is_dismissed or (family.status is not None and supervisor.is_over))
+    except Exception:  # noqa: BLE001 - the program goes on without us, and its status is still to be told
+        warn(f"ended by a fault in pingsock itself\n{traceback.format_exc()}")
     finally:
         # Whatever happens to us, the program's calls return.
         supervisor.close()
@@ -184,13 +191,17 @@ class _Family:
         self._program = program
         self.status: int | None = None
         """Exit status of the program, or minus a signal's number; None while it runs."""
+        self.is_dismissed = False
+        """The program has ended, and somebody wants us to end too, whatever its descendants do."""
 
     def heed(self, signals: SignalQueue) -> None:
         """Pass signals on, and see who has ended."""
         for number, is_for_group in signals.take():
             if number == signal.SIGCHLD:
                 self._reap()
-            elif not is_for_group and self.status is None:
+            elif self.status is not None:
+                self.is_dismissed = True
+            elif not is_for_group:
                 os.kill(self._program, number)
 
     def wait(self, signals: SignalQueue) -> int:

@@ -27,7 +27,7 @@ import traceback
 from errno import EBADF, EINTR, EIO, EMFILE
 from functools import partial
 
-from pingsock.run.call import KERNEL, Blocked, Call, Duplicate, Finished, Void
+from pingsock.run.call import KERNEL, Blocked, Call, Duplicate, Finished, Void, Waiting
 from pingsock.run.calls.receiving import timed_out
 from pingsock.run.calls.table import HANDLERS
 from pingsock.run.descriptors import Borrower, all_processes, free_number, inode_of, is_open
@@ -58,30 +58,6 @@ SOON = 0.003
 """Seconds after a close(2), which the kernel executes after we have answered."""
 ERROR_PERIOD = 0.01
 """Seconds between two looks for data at a socket that shows an error: a server tells of its first event only."""
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.001, 0.05
-"""Seconds between two tries of a call that no event will wake: a send that waits for a device's queue, a receive from a
-socket that is readable for its error queue alone."""
-
-
-class Waiting:
-    """A call that is to be tried again."""
-
-    def __init__(self, call: Call) -> None:
-        self.call = call
-        self.timeout: float | None = None
-        self.pause = SHORTEST_PAUSE
-        self.retry_at: float | None = None
-        """Monotonic seconds; None: when the socket becomes readable."""
-
-    @property
-    def deadline(self) -> float | None:
-        """Monotonic seconds."""
-        return None if self.timeout is None else self.call.started + self.timeout
-
-    @property
-    def next_event(self) -> float:
-        """When there is something to do by itself, monotonic seconds; infinity if never."""
-        return min([moment for moment in (self.deadline, self.retry_at) if moment is not None], default=float("inf"))
 
 
 class Supervisor:
@@ -276,8 +252,8 @@ class Supervisor:
             call.file.settle(call.borrow)
         self._waiting.pop(call.notification.thread, None)
         if self._listener.answer(call.notification, result, errno):
-            return
-        if call.roll_back():
+            call.undo.clear()
+        elif call.roll_back():
             self._wake(call.file)
         else:
             finished = Finished(call.notification.call, result, errno, call.content)
@@ -285,7 +261,9 @@ class Supervisor:
 
     def _drop(self, waiting: Waiting) -> None:
         """Forget a call that is void, with whatever it had got so far put back."""
-        self._waiting.pop(waiting.call.notification.thread, None)
+        thread = waiting.call.notification.thread
+        if self._waiting.get(thread) is waiting:
+            del self._waiting[thread]
         if waiting.call.roll_back():
             self._wake(waiting.call.file)
 
@@ -317,15 +295,14 @@ class Supervisor:
         if waiting.deadline is not None and waiting.deadline <= now:
             self._time_out(waiting)
             return
-        if blocked.for_room or call.file.is_readable:
-            waiting.retry_at = now + waiting.pause
-            waiting.pause = min(2 * waiting.pause, LONGEST_PAUSE)
-        else:
-            waiting.retry_at, waiting.pause = None, SHORTEST_PAUSE
+        waiting.wait(now if blocked.for_room or call.file.is_readable else None)
         self._waiting[call.notification.thread] = waiting
         call.file.settle(call.borrow)
 
     def _try_again(self, waiting: Waiting) -> None:
+        if self._waiting.get(waiting.call.notification.thread) is not waiting:
+            # Another call was undone, and its message went to this one meanwhile.
+            return
         if self._listener.is_valid(waiting.call.notification):
             self._execute(waiting)
         else:
