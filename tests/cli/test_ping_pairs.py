@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -221,6 +222,51 @@ def test_an_address_or_device_to_send_from() -> None:
 
     assert done.stdout.startswith(f"PING {FAR} ({FAR}) from 10.0.0.1 lab0: 12(40) bytes of data.\n")
     assert (done.stderr, done.returncode) == ("", 0)
+
+
+# For programs
+
+
+def answer_of(*arguments: str) -> Any:
+    """The `answer` in the JSON of one reply."""
+    start, reply, _ = map(json.loads, ping("--json", "-c", "1", *arguments).stdout.splitlines())
+    assert start["size"] == reply["bytes"] - 8
+    return reply["answer"]
+
+
+@pytest.mark.usefixtures("namespace")
+def test_answers_in_json() -> None:
+    with attached(mask="255.255.240.0"):
+        assert answer_of("--info", FAR) == {}
+        assert answer_of("--mask", FAR) == {"mask": "255.255.240.0", "prefix_length": 20}
+        assert answer_of("--probe", "10.0.1.2", FAR6) == {
+            "code": 0,
+            "code_name": "No Error",
+            "active": True,
+            "ipv4": True,
+            "ipv6": True,
+        }
+        times = answer_of("--timestamp", FAR)
+
+    assert times["receive"] <= times["transmit"]
+    assert times["ahead"] == pytest.approx((times["there"] - times["back"]) / 2)
+
+
+@pytest.mark.usefixtures("namespace")
+def test_answers_in_json_that_are_odd() -> None:
+    with attached(mask="255.0.255.0", nonstandard_clock=True) as network:
+        network.node("far").rule({"do": "truncate", "size": 9}, type="timestamp", after=1)
+        times = answer_of("--timestamp", FAR)
+        (cut_off,) = [
+            each["answer"]
+            for each in map(json.loads, ping("--json", "-c", "1", "--timestamp", FAR).stdout.splitlines())
+            if "answer" in each
+        ]
+        assert answer_of("--mask", FAR)["prefix_length"] is None
+
+    assert (times["there"], times["back"], times["ahead"]) == (None, None, None)
+    assert times["receive"] >> 31 == 1
+    assert cut_off is None
 
 
 # What is sent

@@ -58,7 +58,7 @@ class JsonLines:
                 "interface": settings.device,
                 "asks": self._asks(),
                 "socket": kind,
-                "size": target.options.size,
+                "size": target.options.size if settings.pair is None else settings.size,
                 "count": plan.count or None,
                 "interval": plan.interval / SECOND,
                 "deadline": plan.deadline / SECOND or None,
@@ -91,6 +91,10 @@ class JsonLines:
         told["bytes"] = len(message)
         if record.altered_at >= 0 or self._asks() != "echo":
             told["message"] = message.hex()
+        if self._settings.pair is not None:
+            from pingsock.cli.ping_pairs import answer_fields  # lazy: only with --timestamp and the like
+
+            told["answer"] = answer_fields(record)
         if run.reply_options:
             told["ip_options"] = run.reply_options.hex()
         return told

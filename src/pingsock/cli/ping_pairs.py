@@ -235,16 +235,52 @@ def _clock(milliseconds: int) -> str:
 
 
 def _prefix(mask: bytes) -> str:
-    """The length of a mask that is one."""
+    length = _prefix_length(mask)
+    return "" if length is None else f" (/{length})"
+
+
+def _prefix_length(mask: bytes) -> int | None:
+    """None if the mask's ones are not all in front."""
     bits = f"{int.from_bytes(mask, 'big'):032b}"
-    return "" if "01" in bits else f" (/{bits.count('1')})"
+    return None if "01" in bits else bits.count("1")
 
 
 def _state(answer: ExtendedEchoAnswer, family: int) -> str:
     if answer.code:
-        request = REQUEST_TYPES[EXTENDED_ECHO][family]
-        return f"({code_name(family, request + 1, answer.code)})"
+        return f"({_code_name(answer, family)})"
     if not answer.active:
         return "interface=inactive"
     running = [name for name, runs in (("IPv4", answer.ipv4), ("IPv6", answer.ipv6)) if runs]
     return f"interface=active ({', '.join(running) or 'neither IPv4 nor IPv6'})"
+
+
+def _code_name(answer: ExtendedEchoAnswer, family: int) -> str:
+    request = REQUEST_TYPES[EXTENDED_ECHO][family]
+    return code_name(family, request + 1, answer.code)
+
+
+def answer_fields(record: EchoReply) -> dict[str, Any] | None:
+    """What `answer_text` says, for programs: times in seconds, but those of the answer in its milliseconds.
+
+    None if it is cut off.
+    """
+    family = record.target.family
+    try:
+        answer = parse_answer_untrusted(family, record.message)
+    except BadPacket:
+        return None
+    if isinstance(answer, TimestampReply):
+        return _timestamp_fields(answer, _ways(record))
+    if isinstance(answer, AddressMaskReply):
+        return {"mask": inet_ntop(AF_INET, answer.mask), "prefix_length": _prefix_length(answer.mask)}
+    if isinstance(answer, ExtendedEchoAnswer):
+        state = {"active": answer.active, "ipv4": answer.ipv4, "ipv6": answer.ipv6}
+        return {"code": answer.code, "code_name": _code_name(answer, family), **state}
+    return {}
+
+
+def _timestamp_fields(answer: TimestampReply, ways: OneWay | None) -> dict[str, Any]:
+    times = {"receive": answer.receive, "transmit": answer.transmit}
+    if ways is None:
+        return {**times, "there": None, "back": None, "ahead": None}
+    return {**times, "there": ways.there / 1000, "back": ways.back / 1000, "ahead": ways.ahead / 1000}
