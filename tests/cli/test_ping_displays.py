@@ -13,7 +13,7 @@ from pingsock.cli.ip_option_texts import IpOptionTexts
 from pingsock.cli.ping_flood import Flood
 from pingsock.cli.ping_options import Settings, read_options
 from pingsock.probe.records import IcmpError, Note, Reply, SendFailure
-from pingsock.probe.statistics import Tally
+from pingsock.probe.tally import Tally
 from pingsock.probe.target import Target
 from pingsock.tools.ping import Corrupted, Sent, Unanswered
 

@@ -7,7 +7,7 @@ import pytest
 
 from pingsock.cli import icmp_texts, ping_texts
 from pingsock.cli.icmp_texts import icmp_message, send_failure
-from pingsock.probe.statistics import Tally
+from pingsock.probe.tally import Tally
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pingsock.probe.statistics import RoundTrips, Tally, integer_square_root
+from pingsock.probe.round_trips import RoundTrips, integer_square_root
+from pingsock.probe.tally import Tally
 
 
 def of(*microseconds: int) -> RoundTrips:

@@ -31,7 +31,8 @@ from pingsock.probe.records import (
     Unmeasured,
     Unresolved,
 )
-from pingsock.probe.statistics import RoundTrips, Statistics
+from pingsock.probe.round_trips import RoundTrips
+from pingsock.probe.statistics import Statistics
 from pingsock.probe.target import Target
 
 MILLISECOND = 1_000_000

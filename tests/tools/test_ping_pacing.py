@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from pingsock.probe.records import Duplicate, EchoReply, Reply
-from pingsock.probe.statistics import Tally
+from pingsock.probe.tally import Tally
 from pingsock.tools.ping import Corrupted, PingRun, Sent, Unanswered
 from pingsock.wire.checksum import with_checksum
 from tools.fake_socket import MILLISECOND, SECOND, Clock, FakeSocket, run_on

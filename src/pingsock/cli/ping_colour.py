@@ -11,7 +11,7 @@ from pingsock.tools.ping import Corrupted, Unanswered
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pingsock.probe.statistics import Tally
+    from pingsock.probe.tally import Tally
 
 GREEN, YELLOW, RED = "\x1b[32m", "\x1b[33m", "\x1b[31m"
 _AF_INET = 2

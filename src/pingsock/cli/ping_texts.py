@@ -9,7 +9,7 @@ from struct import Struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pingsock.probe.statistics import Tally
+    from pingsock.probe.tally import Tally
 
 _IPV4_AND_ICMP_HEADERS = 28
 _TIME_BYTES = 16

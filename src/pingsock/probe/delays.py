@@ -6,7 +6,7 @@ Apart from `pingsock.probe.statistics` because a ping that only prints iputils' 
 from __future__ import annotations
 
 from pingsock.probe.histogram import Histogram
-from pingsock.probe.statistics import RoundTrips, integer_square_root
+from pingsock.probe.round_trips import RoundTrips, integer_square_root
 
 
 class Delays(RoundTrips):

@@ -26,7 +26,7 @@ from pingsock.probe.flow import Flow, fill_payload
 from pingsock.probe.ledger import Ledger
 from pingsock.probe.outcome import packet_went_on
 from pingsock.probe.records import Duplicate, EchoReply, IcmpReport, Record, SendFailure, Stray
-from pingsock.probe.statistics import Tally
+from pingsock.probe.tally import Tally
 from pingsock.tools.ping_schedule import Schedule
 from pingsock.wire import linux
 from pingsock.wire.checksum import checksum_holds

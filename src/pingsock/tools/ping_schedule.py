@@ -26,7 +26,7 @@ from pingsock.probe.clock import MILLISECOND
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pingsock.probe.statistics import Tally
+    from pingsock.probe.tally import Tally
 
 NEVER = 2**63 - 1
 _SHORTEST_LAST_WAIT = 100_000_000
