@@ -70,6 +70,20 @@ def test_round_trips_that_are_far_apart_have_rows_of_growing_width() -> None:
     ]
 
 
+def test_round_trips_of_all_sizes_have_a_row_for_each_power_of_ten() -> None:
+    lines = distribution(delays_of(3, 300, 2_000_000)).splitlines()
+
+    assert [line.partition(" ms")[0].strip() for line in lines[1:]] == [
+        "0.001 ... 0.01",
+        "0.01 ... 0.1",
+        "0.1 ... 1",
+        "1 ... 10",
+        "10 ... 100",
+        "100 ... 1000",
+        "1000 ... 10000",
+    ]
+
+
 @given(st.lists(st.integers(0, 100 * SECOND), min_size=1, max_size=50))
 def test_each_round_trip_is_in_one_of_at_most_ten_rows_without_gaps(column: list[int]) -> None:
     histogram = Histogram()

@@ -45,19 +45,18 @@ def rows(histogram: Histogram) -> list[Row]:
 
 
 def _edges(least: int, greatest: int) -> list[int]:
-    if greatest >= _WIDE * max(least, _MICROSECOND):
-        edges = _growing(least, greatest)
-        if len(edges) <= _MOST_ROWS + 1:
-            return edges
-    return _equal(least, greatest)
+    if greatest < _WIDE * max(least, _MICROSECOND):
+        return _equal(least, greatest)
+    edges = _growing(least, greatest, _STEPS)
+    return edges if len(edges) <= _MOST_ROWS + 1 else _growing(least, greatest, _STEPS[:1])
 
 
-def _growing(least: int, greatest: int) -> list[int]:
-    """1, 2, 5, 10, 20, 50, ... as far as is needed."""
+def _growing(least: int, greatest: int, steps: tuple[int, ...]) -> list[int]:
+    """These steps in each power of ten, as far as is needed: 1, 2, 5, 10, 20, 50, ..."""
     edges = [0] if least < _MICROSECOND else []
     scale = _MICROSECOND
     while not edges or edges[-1] <= greatest:
-        edges += [step * scale for step in _STEPS]
+        edges += [step * scale for step in steps]
         scale *= 10
     first = max(at for at, edge in enumerate(edges) if edge <= least)
     last = next(at for at, edge in enumerate(edges) if edge > greatest)
