@@ -83,5 +83,5 @@ def bed(host: Bed) -> Iterator[Bed]:
 @pytest.fixture
 def every_id(bed: Bed) -> None:
     """What needs ids beyond the one that a user namespace of an ordinary user has."""
-    if bed.kind == "kernel" and not can_change_user():
+    if bed.kind in ("kernel", "served") and not can_change_user():
         pytest.skip("this process is in a user namespace with a single user and group, and other ids are unknown there")
