@@ -32,9 +32,11 @@ from pingsock.probe.records import (
     Overflow,
     Reply,
     SendFailure,
+    Skipped,
     Stray,
     Summary,
     Timeout,
+    Unmeasured,
 )
 from pingsock.probe.schedule import Plan
 from pingsock.probe.target import ProbeOptions, Target
@@ -77,13 +79,16 @@ def comparable(record: Any) -> tuple[Any, ...]:
     message = getattr(record, "message", b"")
     statistics = getattr(record, "statistics", None)
     counts = {} if statistics is None else {name: statistics.as_dict()[name] for name in ("sent", "received", "errors")}
-    return type(record).__name__, *fields.items(), message[:2], message[8 + TOKEN_BYTES :], *counts.items()
+    # Silence is silence, also while a busy machine did not let us run.
+    kind = Timeout if isinstance(record, Unmeasured) else type(record)
+    return kind.__name__, *fields.items(), message[:2], message[8 + TOKEN_BYTES :], *counts.items()
 
 
 def by_target(records: Iterable[Any]) -> dict[Any, list[Any]]:
     told = defaultdict(list)
     for record in records:
-        told[getattr(record, "target", None)].append(comparable(record))
+        if not isinstance(record, Skipped):
+            told[getattr(record, "target", None)].append(comparable(record))
     return dict(told)
 
 

@@ -22,6 +22,7 @@ from pingsock import (
     Target,
     Timeout,
     UnknownHost,
+    Unmeasured,
     Unresolved,
 )
 from pingsock.probe.flow import source_address
@@ -79,9 +80,10 @@ def test_a_host_that_does_not_answer_and_why(kinds: list[str], host: str, kind: 
     result = inside(lambda: pingsock.ping(host, count=2, **QUICK, kinds=kinds))
     assert not result.is_alive
     assert bool(result)
-    assert [type(record) for record in result.outcomes] == [kind] * 2
+    assert [isinstance(record, kind) for record in result.outcomes] == [True] * 2
     assert result.round_trips == ()
-    assert re.fullmatch(reason, result.reason)
+    # A busy machine may not have let us run.
+    assert isinstance(result.outcomes[-1], Unmeasured) or re.fullmatch(reason, result.reason)
 
 
 def test_a_result_becomes_json() -> None:
