@@ -13,13 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bed.namespace import NoNamespace, entered
 from bed.running import running_service
 from cli.ping_network import PingNetwork, ping_network
 from pingsock import lab
 from pingsock.cli.arguments import Refused
-from pingsock.cli.ping_pairs import interface_of
+from pingsock.cli.ping_pairs import answer_fields, answer_text, interface_of
+from pingsock.probe.records import Reply
+from pingsock.probe.target import Target
 from pingsock.wire.checksum import with_checksum
 from pingsock.wire.interfaces import AFI_MAC48, InterfaceByAddress, InterfaceByIndex, InterfaceByName
 from sockets_unit.private import EVERYBODY, RANGE
@@ -222,6 +226,18 @@ def test_an_address_or_device_to_send_from() -> None:
 
     assert done.stdout.startswith(f"PING {FAR} ({FAR}) from 10.0.0.1 lab0: 12(40) bytes of data.\n")
     assert (done.stderr, done.returncode) == ("", 0)
+
+
+@given(kind=st.sampled_from([0, 14, 16, 18, 43, 161]), rest=st.binary(max_size=40), family=st.sampled_from([2, 10]))
+def test_every_answer_can_be_shown(kind: int, rest: bytes, family: int) -> None:
+    message = bytes(24) + bytes((kind,)) + rest
+    target = Target("host", family, (FAR, 0))
+    record = Reply(target, 1, 1, 10**18, (FAR, 0), message, 64, 10**6, "kernel")
+
+    text = answer_text(record)
+
+    assert text.isprintable()
+    assert (text == " (truncated)") == (answer_fields(record) is None)
 
 
 # For programs
@@ -428,11 +444,16 @@ def test_what_is_not_understood(arguments: list[str], told: str) -> None:
     [
         ("eth0", InterfaceByName(b"eth0")),
         ("7", InterfaceByIndex(7)),
+        ("0", InterfaceByIndex(0)),
+        ("007", InterfaceByIndex(7)),
+        ("0000000000009999999999", InterfaceByName(b"0000000000009999999999")),
+        ("4294967295", InterfaceByIndex(2**32 - 1)),
         ("4294967296", InterfaceByName(b"4294967296")),
         ("192.0.2.9", InterfaceByAddress(bytes((192, 0, 2, 9)))),
         ("::1", InterfaceByAddress(bytes(15) + b"\1")),
         ("02:00:5e:10:00:0A", InterfaceByAddress(bytes.fromhex("02005e10000a"), AFI_MAC48)),
         ("02:00:5e:10:00:0g", InterfaceByName(b"02:00:5e:10:00:0g")),
+        ("+2:00:5e:10:00:0a", InterfaceByName(b"+2:00:5e:10:00:0a")),
         ("ge-0/0/1.0", InterfaceByName(b"ge-0/0/1.0")),
     ],
 )
@@ -440,6 +461,7 @@ def test_ways_to_name_an_interface(text: str, interface: object) -> None:
     assert interface_of(text) == interface
 
 
-def test_a_name_can_be_too_long() -> None:
+@pytest.mark.parametrize("text", ["", 64 * "a", 5000 * "9"])
+def test_a_name_can_be_too_short_or_long(text: str) -> None:
     with pytest.raises(Refused):
-        interface_of(64 * "a")
+        interface_of(text)

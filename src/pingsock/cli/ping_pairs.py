@@ -82,8 +82,9 @@ def interface_of(text: str) -> InterfaceIdentification:
 
     :raises Refused: no interface can be called so.
     """
-    if text.isascii() and text.isdecimal() and int(text[:11]) <= _LARGEST_INDEX:
-        return InterfaceByIndex(int(text))
+    index = _index(text)
+    if index >= 0:
+        return InterfaceByIndex(index)
     if address := _packed(text):
         return InterfaceByAddress(address)
     if mac := _mac(text):
@@ -94,6 +95,14 @@ def interface_of(text: str) -> InterfaceIdentification:
             f"--probe: '{text}' is no interface: a name of up to {_LONGEST_NAME} bytes, a number or an address"
         )
     return InterfaceByName(name)
+
+
+def _index(text: str) -> int:
+    """-1 if it is no number of 32 bits."""
+    significant = text.lstrip("0") or text[:1]
+    if not (text.isascii() and text.isdecimal()) or len(significant) > len(str(_LARGEST_INDEX)):
+        return -1
+    return int(significant) if int(significant) <= _LARGEST_INDEX else -1
 
 
 def _packed(text: str) -> bytes:
@@ -108,7 +117,7 @@ def _packed(text: str) -> bytes:
 def _mac(text: str) -> bytes:
     parts = text.split(":")
     try:
-        return bytes(int(part, 16) for part in parts) if list(map(len, parts)) == [2] * _MAC_BYTES else b""
+        return bytes.fromhex("".join(parts)) if list(map(len, parts)) == [2] * _MAC_BYTES else b""
     except ValueError:
         return b""
 
