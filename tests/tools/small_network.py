@@ -37,6 +37,7 @@ from sockets_unit.private import EVERYBODY, in_private_network
 T = TypeVar("T")
 
 KINDS = ["kernel", "embedded"]
+COUNTS = ("sent", "received", "late", "silent", "errors", "send_failures", "duplicates")
 ALIVE, ALIVE6, SILENT, PROHIBITED, UNREACHABLE = "127.0.0.1", "::1", "127.0.9.1", "127.0.9.2", "10.9.1.1"
 BROADCAST = "127.255.255.255"
 _RULES = f"""table inet tests {{
@@ -118,9 +119,9 @@ def facts(record: Any) -> tuple[Any, ...]:
     if isinstance(record, (Unresolved, Stray)):
         said += (record.reason,)
     if isinstance(record, Summary):
-        counts = record.statistics
-        silent = counts.timeouts + counts.unmeasured
-        said += (counts.sent, counts.received, counts.late, silent, counts.errors, counts.send_failures)
+        counts = record.statistics.as_dict()
+        counts["silent"] = counts["timeouts"] + counts["unmeasured"]
+        said += (" ".join(f"{name}={counts[name]}" for name in COUNTS if counts[name]),)
     return said
 
 

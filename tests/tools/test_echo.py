@@ -256,13 +256,13 @@ def test_each_target_has_its_records_and_a_summary() -> None:
     ]
     summaries = {record[1]: record[3] for record in said if record[0] == "Summary"}
     assert summaries == {
-        ALIVE: "<Statistics sent=2 received=2>",
-        ALIVE6: "<Statistics sent=2 received=2>",
-        SILENT: "<Statistics sent=2 timeouts=2>",
-        PROHIBITED: "<Statistics sent=2 errors=2>",
-        UNREACHABLE: "<Statistics send_failures=2>",
-        "two.test": "<Statistics sent=2 received=2>",
-        BROADCAST: "<Statistics send_failures=2>",
+        ALIVE: "sent=2 received=2",
+        ALIVE6: "sent=2 received=2",
+        SILENT: "sent=2 silent=2",
+        PROHIBITED: "sent=2 errors=2",
+        UNREACHABLE: "send_failures=2",
+        "two.test": "sent=2 received=2",
+        BROADCAST: "send_failures=2",
     }
     assert ("SendFailure", UNREACHABLE, (UNREACHABLE, 0), 1, errno.EHOSTUNREACH) in said
 
@@ -275,8 +275,8 @@ def test_all_addresses_are_targets_of_their_own() -> None:
 def test_retries_are_for_those_who_did_not_answer() -> None:
     said = many(["embedded"], count=1, retries=2)
     summaries = {record[1]: record[3] for record in said if record[0] == "Summary"}
-    assert summaries[ALIVE] == "<Statistics sent=1 received=1>"
-    assert summaries[SILENT] == "<Statistics sent=3 timeouts=3>"
+    assert summaries[ALIVE] == "sent=1 received=1"
+    assert summaries[SILENT] == "sent=3 silent=3"
 
 
 def test_targets_cost_no_descriptors_and_are_read_as_they_are_needed(kinds: list[str]) -> None:
