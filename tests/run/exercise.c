@@ -441,6 +441,50 @@ static void processes(const char *program)
     close(pipes[0]), close(pipes[1]);
 }
 
+static int crowd_seen[256];
+static void *in_crowd(void *socket)
+{
+    unsigned char data[100];
+    for (;;) {
+        long got = recv(*(int *)socket, data, sizeof data, 0);
+        if (got == 64 && data[7] == 255)
+            return NULL;
+        if (got == 64)
+            __sync_fetch_and_add(&crowd_seen[data[7]], 1);
+    }
+}
+
+/* Many threads wait for messages of one socket, and signals interrupt them: each message is had once. */
+static void crowd(void)
+{
+    int fd = open4(0), wrong = 0;
+    pthread_t others[5];
+    struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
+    struct itimerval often = {{0, 900}, {0, 900}}, never = {{0, 0}, {0, 0}};
+    sigaction(SIGALRM, &action, NULL);
+    for (int each = 0; each < 5; each++)
+        pthread_create(&others[each], NULL, in_crowd, &fd);
+    setitimer(ITIMER_REAL, &often, NULL);
+    for (int number = 0; number < 200; number++) {
+        pthread_kill(others[number % 5], SIGALRM);
+        while (echo(fd, LOCAL, number, 64) < 0 && errno == EINTR)
+            ;
+        for (int each = 0; each < 5; each++)
+            pthread_kill(others[each], SIGALRM);
+        for (int turn = 0; turn < 200 && !*(volatile int *)&crowd_seen[number]; turn++)
+            usleep(1000);
+    }
+    setitimer(ITIMER_REAL, &never, NULL);
+    for (int each = 0; each < 5; each++)
+        echo(fd, LOCAL, 255, 64);
+    for (int each = 0; each < 5; each++)
+        pthread_join(others[each], NULL);
+    for (int number = 0; number < 200; number++)
+        wrong += crowd_seen[number] != 1;
+    printf("  wrong %d\n", wrong);
+    close(fd);
+}
+
 static void duplicates(void)
 {
     int fd = open4(0), copy = dup(fd), another = fcntl(fd, F_DUPFD_CLOEXEC, 100), over = open4(0);
@@ -699,7 +743,7 @@ static const struct {
              CASE(readiness), CASE(nonblocking), CASE(timeouts), CASE(signals),          CASE(storm),
              CASE(threads),   CASE(duplicates),  CASE(batches),  CASE(ends),             CASE(vectors),
              CASE(requests),  CASE(bad_memory),  CASE(filters),  CASE(asynchronous),     CASE(other_files),
-             CASE(many),      CASE(version6),     CASE(abandoned)};
+             CASE(many),      CASE(version6),     CASE(abandoned),   CASE(crowd)};
 
 int main(int count, char **words)
 {

@@ -18,6 +18,7 @@ CASES = [
     "signals",
     "storm",
     "threads",
+    "crowd",
     "processes",
     "duplicates",
     "batches",

@@ -22,11 +22,12 @@ containers, we keep a copy, and look through all processes for others.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import socket
 from errno import EBADF
 from select import POLLERR, POLLIN
+
+from pingsock.run.libc import call
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -134,6 +135,5 @@ class ReadinessChannel:
         self._our_end.connect(self._program_name)
 
     def _disconnect(self) -> None:
-        if ctypes.CDLL(None, use_errno=True).connect(self._our_end.fileno(), _DISCONNECT, len(_DISCONNECT)):
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
+        # Python's connect() takes no address of another family.
+        call("connect", self._our_end.fileno(), _DISCONNECT, len(_DISCONNECT))

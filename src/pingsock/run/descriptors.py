@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import socket
 from errno import EBADF, EMFILE
 
+from pingsock.run.libc import system_call
 from pingsock.run.syscalls import PIDFD_GETFD
 
 TYPE_CHECKING = False
@@ -109,12 +109,7 @@ class Borrower:
         return self._checked_copy(thread, number, inode)
 
     def _checked_copy(self, thread: int, number: int, inode: int) -> socket.socket:
-        libc = ctypes.CDLL(None, use_errno=True)
-        arguments = [ctypes.c_long(argument) for argument in (PIDFD_GETFD, self._processes[thread], number, 0)]
-        descriptor = libc.syscall(*arguments)
-        if descriptor < 0:
-            errno = ctypes.get_errno()
-            raise OSError(errno, os.strerror(errno))
+        descriptor = system_call(PIDFD_GETFD, self._processes[thread], number, 0)
         if os.fstat(descriptor).st_ino != inode:
             os.close(descriptor)
             raise OSError(EBADF, os.strerror(EBADF))

@@ -9,10 +9,14 @@ import ctypes
 import os
 import struct
 from errno import EFAULT, EINVAL
+from functools import cache
+
+from pingsock.run.libc import function
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from typing import Any
 
     Vector = tuple[int, int]
     """Where a piece of memory is, and its bytes."""
@@ -24,16 +28,14 @@ _INT = struct.Struct("=i")
 _ADDRESS_MASK = (1 << 64) - 1
 
 
-def _function(name: str) -> ctypes._NamedFuncPointer:
-    function: ctypes._NamedFuncPointer = getattr(ctypes.CDLL(None, use_errno=True), name)
+@cache
+def _copier(name: str) -> Any:
+    """process_vm_readv(2) or process_vm_writev(2)."""
+    copier = function(name)
     pointer, size = ctypes.c_void_p, ctypes.c_ulong
-    function.argtypes = [ctypes.c_int, pointer, size, pointer, size, size]
-    function.restype = ctypes.c_ssize_t
-    return function
-
-
-_readv = _function("process_vm_readv")
-_writev = _function("process_vm_writev")
+    copier.argtypes = [ctypes.c_int, pointer, size, pointer, size, size]
+    copier.restype = ctypes.c_ssize_t
+    return copier
 
 
 class Memory:
@@ -66,7 +68,7 @@ class Memory:
         if not size:
             return b""
         buffer = ctypes.create_string_buffer(size)
-        self._copy(_readv, buffer, size, vectors)
+        self._copy("process_vm_readv", buffer, size, vectors)
         return buffer.raw
 
     def scatter(self, vectors: Iterable[Vector], content: bytes) -> None:
@@ -74,18 +76,18 @@ class Memory:
         pieces = cut(vectors, len(content))
         size = sum([length for _address, length in pieces])
         if size:
-            self._copy(_writev, ctypes.create_string_buffer(content, len(content)), size, pieces)
+            self._copy("process_vm_writev", ctypes.create_string_buffer(content, len(content)), size, pieces)
 
     def _copy(
         self,
-        function: ctypes._NamedFuncPointer,
+        name: str,
         buffer: ctypes.Array[ctypes.c_char],
         size: int,
         vectors: Sequence[Vector],
     ) -> None:
         ours = _VECTOR.pack(ctypes.addressof(buffer), size)
         theirs = b"".join([_VECTOR.pack(address & _ADDRESS_MASK, length) for address, length in vectors])
-        if function(self._thread, ours, 1, theirs, len(vectors), 0) != size:
+        if _copier(name)(self._thread, ours, 1, theirs, len(vectors), 0) != size:
             raise OSError(EFAULT, os.strerror(EFAULT))
 
     def is_accessible(self) -> bool:

@@ -20,6 +20,7 @@ import os
 import struct
 from errno import EINPROGRESS, ENOENT
 
+from pingsock.run.libc import call, system_call
 from pingsock.run.syscalls import ARCHITECTURES, Architecture
 from pingsock.wire.value import Value
 
@@ -53,24 +54,13 @@ ADDFD_FLAG_SETFD, ADDFD_FLAG_SEND = 1, 2
 USER_NOTIF_FD_SYNC_WAKE_UP = 1
 
 
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
-
-
-def _check(result: int, what: str) -> int:
-    if result < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"{what}: {os.strerror(number)}")
-    return result
-
-
-def _prctl(option: int, name: str) -> None:
-    _check(_libc().prctl(option, *[ctypes.c_ulong(argument) for argument in (1, 0, 0, 0)]), name)
+def _prctl(option: int) -> None:
+    call("prctl", option, *[ctypes.c_ulong(argument) for argument in (1, 0, 0, 0)])
 
 
 def adopt_orphans() -> None:
     """Become the parent of descendants whose own parents end (PR_SET_CHILD_SUBREAPER)."""
-    _prctl(PR_SET_CHILD_SUBREAPER, "PR_SET_CHILD_SUBREAPER")
+    _prctl(PR_SET_CHILD_SUBREAPER)
 
 
 def own_architecture() -> Architecture | None:
@@ -86,17 +76,14 @@ def install(program: bytes) -> int:
     architecture = own_architecture()
     if architecture is None:
         raise NotImplementedError(f"no system call table for {os.uname().machine}")
-    _prctl(PR_SET_NO_NEW_PRIVS, "PR_SET_NO_NEW_PRIVS")
+    _prctl(PR_SET_NO_NEW_PRIVS)
     instructions = ctypes.create_string_buffer(program, len(program))
     header = struct.pack("@HP", len(program) // 8, ctypes.addressof(instructions))
-    return _check(
-        _libc().syscall(
-            ctypes.c_long(architecture.numbers["seccomp"]),
-            ctypes.c_ulong(SECCOMP_SET_MODE_FILTER),
-            ctypes.c_ulong(SECCOMP_FILTER_FLAG_NEW_LISTENER),
-            ctypes.c_char_p(header),
-        ),
-        "seccomp",
+    return system_call(
+        architecture.numbers["seccomp"],
+        SECCOMP_SET_MODE_FILTER,
+        SECCOMP_FILTER_FLAG_NEW_LISTENER,
+        ctypes.c_char_p(header),
     )
 
 

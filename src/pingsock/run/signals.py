@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import struct
+
+from pingsock.run.libc import call
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,8 +55,4 @@ class SignalQueue:
 def _signalfd(signals: Collection[signal.Signals]) -> int:
     bits = sum([1 << (number - 1) for number in signals])
     mask = bits.to_bytes(_SIGNAL_SET_SIZE, "little")
-    descriptor: int = ctypes.CDLL(None, use_errno=True).signalfd(-1, mask, _BLOCK_FLAGS)
-    if descriptor < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"signalfd: {os.strerror(number)}")
-    return descriptor
+    return call("signalfd", -1, mask, _BLOCK_FLAGS)
