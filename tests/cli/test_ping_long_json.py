@@ -6,13 +6,14 @@ import errno
 import json
 import re
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cli.ping_network import PingNetwork, Result, ping_network, result_of, wait_for_line
+from cli.ping_network import PingNetwork, Result, in_namespace, ping_network, result_of, wait_for_line
 from pingsock.cli.output import Output
 from pingsock.cli.ping_extras import Extras
 from pingsock.cli.ping_json import SCHEMA, JsonLines
@@ -20,7 +21,7 @@ from pingsock.cli.ping_options import Settings
 from pingsock.probe.jsonable import TYPE_NAMES
 from pingsock.probe.records import Skipped, Summary, Unresolved
 from pingsock.probe.statistics import Statistics
-from pingsock.tools.pairs import TIMESTAMP, PairQuery
+from pingsock.tools.pairs import ADDRESS_MASK, TIMESTAMP, PairQuery
 from pingsock.tools.ping import Corrupted
 from tools.fake_socket import MILLISECOND, SECOND, TARGET, Clock, FakeSocket, run_on
 
@@ -174,6 +175,23 @@ def test_a_pairs_reply_is_told_as_the_message_that_came(sock: FakeSocket) -> Non
     assert (reply["bytes"], reply["message"]) == (20, "0e" * 20)
 
 
+def test_a_mask_is_told_as_an_address(sock: FakeSocket) -> None:
+    settings = settings_for_json()
+    settings.pair = PairQuery(ADDRESS_MASK)
+    mask = bytes([18, 0, 0, 0, 0, 1, 0, 1, 255, 255, 240, 0])
+    sock.on_send = lambda sequence: sock.reply(sequence, MILLISECOND, payload=bytes(16) + mask)
+
+    assert told(sock, settings, count=1, size=16)[0]["answer"] == {"mask": "255.255.240.0"}
+
+
+def test_a_pairs_reply_that_is_cut_off_has_no_answer(sock: FakeSocket) -> None:
+    settings = settings_for_json()
+    settings.pair = PairQuery(TIMESTAMP)
+    sock.on_send = lambda sequence: sock.reply(sequence, MILLISECOND, payload=bytes(16) + b"\x0e" * 5)
+
+    assert told(sock, settings, count=1, size=16)[0]["answer"] is None
+
+
 def test_times_are_told_as_text_too_if_that_is_wanted(sock: FakeSocket) -> None:
     settings = settings_for_json()
     assert settings.extras is not None
@@ -272,6 +290,32 @@ def test_an_interrupt_ends_with_the_summary(network: PingNetwork) -> None:
 
     assert (told[0]["type"], told[-1]["type"]) == ("start", "summary")
     assert (result.err, result.status) == ("", 0)
+
+
+def test_answers_to_other_questions_are_numbers(network: PingNetwork) -> None:
+    in_namespace(network.server, "sysctl", "-qw", "net.ipv4.icmp_echo_enable_probe=1")
+    (_, timed, _), (_, probed, _), (_, unknown, _) = (
+        objects(network.run("ours", ["--json", "-c", "1", "-W", "3", *option, "10.77.2.2"]))
+        for option in (["--timestamp"], ["--probe", "near"], ["--probe", "nothing"])
+    )
+    assert timed["type"] == "reply"
+    assert timed["answer"].keys() == {"receive", "transmit", "there", "back", "ahead"}
+    assert timed["answer"]["there"] + timed["answer"]["back"] == pytest.approx(timed["round_trip"], abs=0.003)
+    assert probed["answer"] == {"code": 0, "code_name": "No Error", "active": True, "ipv4": True, "ipv6": True}
+    assert (unknown["answer"]["code"], unknown["answer"]["active"]) == (2, False)
+    for each in (timed, probed):
+        assert undocumented(each | each["answer"]) == set()
+
+
+@pytest.mark.parametrize("delay", [0.02, 0.04, 0.06, 0.08])
+def test_an_early_interrupt_never_prints_a_traceback(network: PingNetwork, delay: float) -> None:
+    process = network.start("ours", ["--json", "-c", "1", "-W", "1", "10.77.3.99"])
+    threading.Event().wait(delay)
+    process.send_signal(signal.SIGINT)
+    result = result_of(process)
+
+    assert "pingsock/cli/ping" not in result.err
+    assert result.status in (1, -signal.SIGINT)
 
 
 def test_what_other_options_print_stays_away(network: PingNetwork) -> None:

@@ -95,6 +95,10 @@ class JsonLines:
             from pingsock.cli.ping_pairs import answer_fields  # lazy: only with --timestamp and the like
 
             told["answer"] = answer_fields(record)
+        if self._settings.pair is not None:
+            from pingsock.cli.ping_json_answers import answer  # lazy: only with --timestamp and the like
+
+            told["answer"] = answer(record)
         if run.reply_options:
             told["ip_options"] = run.reply_options.hex()
         return told
