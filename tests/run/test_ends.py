@@ -63,6 +63,34 @@ def test_a_command_line_that_names_no_program(network: RunNetwork, arguments: li
     assert "Usage: pingsock run" in result.err
 
 
+@pytest.mark.parametrize("options", [["-S{}"], ["-vS{}"], ["-v", "-S", "{}", "--"], ["-S", "{}", "-v"]])
+def test_our_options_stand_before_the_program(network: RunNetwork, options: list[str]) -> None:
+    network.set_range(CLOSED)
+    ours = [option.format(network.socket_path("served")) for option in options]
+    result = result_of(network.start([*AS_USER, *network.pingsock("run", *ours, "echo", "-v", "--", "-S")]))
+
+    assert (result.out, result.status) == ("-v -- -S\n", 0)
+    assert result.err == ("pingsock run: the service serves ping sockets\n" if "v" in options[0] + options[-1] else "")
+
+
+def test_the_service_is_found_by_the_environment(network: RunNetwork) -> None:
+    network.set_range(CLOSED)
+    environment = [*AS_USER, "env", f"PINGSOCK_SOCKET={network.socket_path('served')}"]
+    result = result_of(network.start([*environment, *network.pingsock("run", *ping(network, "-qc1", "10.77.2.2"))]))
+
+    assert "1 received" in result.out
+
+
+def test_file_capabilities_are_not_used(network: RunNetwork) -> None:
+    network.set_range(CLOSED)
+    user = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
+    words = network.pingsock("run", "-S", network.socket_path("served"), "/usr/bin/ping", "-v", "-c", "1", "10.77.2.2")
+    result = result_of(network.start([*user, *words]))
+
+    assert "socktype: SOCK_DGRAM" in result.out + result.err
+    assert "1 received" in result.out
+
+
 def test_signals_sent_to_us_reach_the_program(network: RunNetwork) -> None:
     process = network.start_supervised(ping(network, "-i", "0.2", "10.77.2.2"))
     wait_for_line(process, FIRST_REPLY)

@@ -62,7 +62,8 @@ def _own(arguments: list[str]) -> int:
     while at < len(arguments) and arguments[at].startswith("-") and arguments[at] != "-":
         if arguments[at] == "--":
             return at + 1
-        at += 2 if arguments[at].endswith("S") else 1
+        # The value of -S is the rest of its word, or the next word.
+        at += 2 if arguments[at].find("S") == len(arguments[at]) - 1 else 1
     return min(at, len(arguments))
 
 
