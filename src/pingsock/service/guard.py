@@ -27,7 +27,17 @@ _UNSPECIFIED6, _LOOPBACK6 = bytes(16), bytes(15) + b"\1"
 
 
 class Forbidden(Exception):
-    """A packet must not be sent: errno and reason."""
+    """A packet must not be sent."""
+
+    errno: int
+    """What its sender is told."""
+    reason: str
+    """What the audit is told."""
+
+    def __init__(self, errno: int, reason: str) -> None:
+        self.errno = errno
+        self.reason = reason
+        super().__init__(errno, reason)
 
 
 class GuardedLink(RawLink):

@@ -66,7 +66,6 @@ class Peer:
         self.channel = channel
         self.caller = caller
         self.user = user
-        self.closed = False
         self.is_lease = False
         self.unsent = b""
         """An answer there was no room for."""
@@ -175,7 +174,6 @@ class Peer:
 
     def end(self) -> None:
         """The connection is over: its ident is free, its readiness channel hangs up. Idempotent."""
-        self.closed = True
         if self._session is not None:
             self._session.close()
         for each in (self.channel, self._signals, self._readiness):

@@ -280,9 +280,8 @@ class Server:
         try:
             self._rules.check(packet, peer.user)
         except Forbidden as forbidden:
-            errno, reason = forbidden.args
-            self._audit.refuse(peer.caller, peer.user, "send", errno, reason)
-            raise failure(errno) from forbidden
+            self._audit.refuse(peer.caller, peer.user, "send", forbidden.errno, forbidden.reason)
+            raise failure(forbidden.errno) from forbidden
 
     # Configuration and status
 
