@@ -92,10 +92,6 @@ class JsonLines:
         if record.altered_at >= 0 or self._asks() != "echo":
             told["message"] = message.hex()
         if self._settings.pair is not None:
-            from pingsock.cli.ping_pairs import answer_fields  # lazy: only with --timestamp and the like
-
-            told["answer"] = answer_fields(record)
-        if self._settings.pair is not None:
             from pingsock.cli.ping_json_answers import answer  # lazy: only with --timestamp and the like
 
             told["answer"] = answer(record)

@@ -266,30 +266,3 @@ def _state(answer: ExtendedEchoAnswer, family: int) -> str:
 def _code_name(answer: ExtendedEchoAnswer, family: int) -> str:
     request = REQUEST_TYPES[EXTENDED_ECHO][family]
     return code_name(family, request + 1, answer.code)
-
-
-def answer_fields(record: EchoReply) -> dict[str, Any] | None:
-    """What `answer_text` says, for programs: times in seconds, but those of the answer in its milliseconds.
-
-    None if it is cut off.
-    """
-    family = record.target.family
-    try:
-        answer = parse_answer_untrusted(family, record.message)
-    except BadPacket:
-        return None
-    if isinstance(answer, TimestampReply):
-        return _timestamp_fields(answer, _ways(record))
-    if isinstance(answer, AddressMaskReply):
-        return {"mask": inet_ntop(AF_INET, answer.mask), "prefix_length": _prefix_length(answer.mask)}
-    if isinstance(answer, ExtendedEchoAnswer):
-        state = {"active": answer.active, "ipv4": answer.ipv4, "ipv6": answer.ipv6}
-        return {"code": answer.code, "code_name": _code_name(answer, family), **state}
-    return {}
-
-
-def _timestamp_fields(answer: TimestampReply, ways: OneWay | None) -> dict[str, Any]:
-    times = {"receive": answer.receive, "transmit": answer.transmit}
-    if ways is None:
-        return {**times, "there": None, "back": None, "ahead": None}
-    return {**times, "there": ways.there / 1000, "back": ways.back / 1000, "ahead": ways.ahead / 1000}
