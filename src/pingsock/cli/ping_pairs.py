@@ -25,11 +25,11 @@ from pingsock.tools.pairs import (
     one_way,
     parse_answer_untrusted,
 )
+from pingsock.wire import icmp4, icmp6
 from pingsock.wire.errors import BadPacket
 from pingsock.wire.extensions import interface_query
 from pingsock.wire.icmp4 import AddressMaskReply, TimestampReply
 from pingsock.wire.interfaces import AFI_MAC48, InterfaceByAddress, InterfaceByIndex, InterfaceByName
-from pingsock.wire.message import ExtendedEchoAnswer
 from pingsock.wire.types import code_name
 
 TYPE_CHECKING = False
@@ -208,7 +208,7 @@ def answer_text(record: EchoReply) -> str:
         return _times(answer, record)
     if isinstance(answer, AddressMaskReply):
         return f" mask={inet_ntop(AF_INET, answer.mask)}{_prefix(answer.mask)}"
-    if isinstance(answer, ExtendedEchoAnswer):
+    if isinstance(answer, (icmp4.ExtendedEchoReply, icmp6.ExtendedEchoReply)):
         return f" {_state(answer, record.target.family)}"
     return ""
 
@@ -244,25 +244,15 @@ def _clock(milliseconds: int) -> str:
 
 
 def _prefix(mask: bytes) -> str:
-    length = _prefix_length(mask)
-    return "" if length is None else f" (/{length})"
-
-
-def _prefix_length(mask: bytes) -> int | None:
-    """None if the mask's ones are not all in front."""
+    """The length of a mask whose ones are all in front."""
     bits = f"{int.from_bytes(mask, 'big'):032b}"
-    return None if "01" in bits else bits.count("1")
+    return "" if "01" in bits else f" (/{bits.count('1')})"
 
 
-def _state(answer: ExtendedEchoAnswer, family: int) -> str:
+def _state(answer: icmp4.ExtendedEchoReply | icmp6.ExtendedEchoReply, family: int) -> str:
     if answer.code:
-        return f"({_code_name(answer, family)})"
+        return f"({code_name(family, answer.type, answer.code)})"
     if not answer.active:
         return "interface=inactive"
     running = [name for name, runs in (("IPv4", answer.ipv4), ("IPv6", answer.ipv6)) if runs]
     return f"interface=active ({', '.join(running) or 'neither IPv4 nor IPv6'})"
-
-
-def _code_name(answer: ExtendedEchoAnswer, family: int) -> str:
-    request = REQUEST_TYPES[EXTENDED_ECHO][family]
-    return code_name(family, request + 1, answer.code)
