@@ -12,12 +12,13 @@ import pytest
 from bed.namespace import NoNamespace, entered
 from pingsock import lab
 from pingsock.probe.blocking import BlockingProber
-from pingsock.probe.channel import Channel, charge
+from pingsock.probe.channel import Channel
 from pingsock.probe.clock import MILLISECOND, Stepwatch
-from pingsock.probe.flow import Flow
+from pingsock.probe.flow import Flow, charge
 from pingsock.probe.ledger import Ledger
 from pingsock.probe.records import Duplicate, EchoReply, Record, Stray, Summary
 from pingsock.probe.schedule import Plan
+from pingsock.probe.target import ProbeOptions
 from pingsock.sockets.choose import open_ping_socket
 from pingsock.wire import linux
 from probe.lab_bench import Bench, target_at
@@ -125,3 +126,11 @@ def shape(record: Record | Stray | Summary) -> object:
     if isinstance(record, EchoReply):
         told["length"] = len(record.message)
     return told
+
+
+def test_large_probes_have_sockets_of_their_own_so_that_small_ones_keep_their_room() -> None:
+    def settings(size: int) -> object:
+        return Flow(target_at("192.0.2.1", options=ProbeOptions(size=size)), b"").settings
+
+    assert settings(56) == settings(0) == settings(100)
+    assert len({settings(size) for size in (100, 600, 1400, 2800, 65507)}) == 5

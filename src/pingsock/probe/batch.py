@@ -376,11 +376,10 @@ class BatchProber(BlockingProber):
             self.engine.heard(lane, record)
 
         plan = self.plan
-        ledger = BatchLedger(
-            settings[0], self._stepwatch, self.token, plan.timeout_ns, plan.late_window_ns, self._admit
-        )
-        channel = BatchChannel(sock, ledger, self._stepwatch, hear, self._size, self._groups_of.tell_replies)
-        room = channel.reserve(self._in_flight, self._size)
+        family, *_, largest = settings
+        ledger = BatchLedger(family, self._stepwatch, self.token, plan.timeout_ns, plan.late_window_ns, self._admit)
+        channel = BatchChannel(sock, ledger, self._stepwatch, hear, largest, self._groups_of.tell_replies)
+        room = channel.reserve(self._in_flight, largest)
         lane = self.engine.add_lane(settings, ledger, room, self._clock() + _WARM_UP)
         self.channels[lane] = channel
         self._on_open(lane, channel)

@@ -10,8 +10,7 @@ Some facts about ping sockets with their error queue on
 * Everything queued is charged to the receive buffer, a transmit stamp as much as a small reply. When that is full,
   what arrives is dropped, and only the drop counter of SO_MEMINFO tells. Stamps and errors are not even counted, and
   the errno of an error that was dropped still fails the next send or receive.
-* What one reply is charged depends on its size alone: 832 bytes up to about 100 bytes of payload, 1280 up to 600, 2304
-  up to 1400, and so on for each further fragment.
+* What one reply is charged depends on its size alone, in steps (`pingsock.probe.flow.charge`).
 
 What this means here
 --------------------
@@ -28,6 +27,7 @@ from _socket import AF_INET
 from struct import Struct
 
 from pingsock.probe.clock import read_clocks
+from pingsock.probe.flow import charge
 from pingsock.sockets.ancillary import CONTROL_BYTES, read_ancillary_untrusted
 from pingsock.wire import linux
 from pingsock.wire.echo import echo_request
@@ -61,17 +61,6 @@ _HOP_LIMIT_WANTED = {
     False: (linux.SOL_IPV6, linux.IPV6_RECVHOPLIMIT),
 }
 _MEMINFO = Struct(f"={linux.SK_MEMINFO_DROPS + 1}I")
-_CHARGES = ((100, 832), (600, 1280), (1400, 2304))
-"""Bytes of payload up to which -> bytes charged to the receive buffer."""
-_FRAGMENT_PAYLOAD, _FRAGMENT_CHARGE = 1400, 2304
-
-
-def charge(size: int) -> int:
-    """What a reply with so many bytes of payload is charged to the receive buffer, at most."""
-    for largest, charged in _CHARGES:
-        if size <= largest:
-            return charged
-    return -(-size // _FRAGMENT_PAYLOAD) * _FRAGMENT_CHARGE
 
 
 class Channel:

@@ -14,13 +14,16 @@ if TYPE_CHECKING:
     from pingsock.probe.target import ProbeOptions, SocketAddress, Target
 
     ControlItem = tuple[int, int, bytes]
-    SocketSettings = tuple[int, bool, bool, str]
+    SocketSettings = tuple[int, bool, bool, str, int]
 
 TOKEN_BYTES = 8
 _INT = Struct("=i")
 _PKTINFO = Struct(linux.IN_PKTINFO_LAYOUT)
 _PKTINFO6 = Struct(linux.IN6_PKTINFO_LAYOUT)
 _COUNTING = bytes(range(256))
+_CHARGES = ((100, 832), (600, 1280), (1400, 2304))
+"""Bytes of payload up to which -> bytes charged to the receive buffer."""
+_FRAGMENT_PAYLOAD, _FRAGMENT_CHARGE = 1400, 2304
 
 
 class Flow:
@@ -49,12 +52,29 @@ def fill_payload(token: bytes, options: ProbeOptions) -> bytes:
 def socket_settings(target: Target) -> SocketSettings:
     """What a socket must be set to for the target, because it cannot travel with a packet.
 
-    Family, never fragment, broadcast allowed, and source: IPv6 ping sockets check the source in IPV6_PKTINFO and then
-    ignore it.
+    Family, never fragment, broadcast allowed; source, since IPv6 ping sockets check the one in IPV6_PKTINFO and then
+    ignore it; and the bytes of the largest payload that is charged as much as this one, so that a few large replies do
+    not take the room of many small ones.
     """
     options = target.options
     source = _scoped(options.source, options.interface) if target.family == AF_INET6 else ""
-    return int(target.family), options.dont_fragment, options.broadcast, source
+    return int(target.family), options.dont_fragment, options.broadcast, source, largest_alike(options.size)
+
+
+def charge(size: int) -> int:
+    """What a reply with so many bytes of payload is charged to a receive buffer, at most."""
+    for largest, charged in _CHARGES:
+        if size <= largest:
+            return charged
+    return -(-size // _FRAGMENT_PAYLOAD) * _FRAGMENT_CHARGE
+
+
+def largest_alike(size: int) -> int:
+    """The most bytes of payload that are charged as much as `size`."""
+    for largest, _ in _CHARGES:
+        if size <= largest:
+            return largest
+    return -(-size // _FRAGMENT_PAYLOAD) * _FRAGMENT_PAYLOAD
 
 
 def _scoped(source: str, interface: int) -> str:

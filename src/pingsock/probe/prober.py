@@ -74,8 +74,6 @@ class Prober:
         self._payloads: dict[ProbeOptions, bytes] = {}
         self._kinds = kinds
         self._in_flight = in_flight
-        self._size = 0
-        """Bytes of the largest payload so far."""
         self._open_socket = open_socket
         self._on_open = on_open
         self._clock = clock
@@ -93,16 +91,7 @@ class Prober:
             if len(self._payloads) >= _PAYLOADS_KEPT:
                 self._payloads.clear()
             payload = self._payloads[options] = fill_payload(self.token, options)
-            self._expect(options.size)
         return payload
-
-    def _expect(self, size: int) -> None:
-        """Make room for replies of that size, if they are larger than all before."""
-        if size <= self._size:
-            return
-        self._size = size
-        for lane, channel in self.channels.items():
-            lane.room = channel.reserve(self._in_flight, size, BURST)
 
     def turn(self, readable: Iterable[Lane]) -> int:
         """Read what arrived by these lanes, decide, and send what is due; returns when to call again, `monotonic_ns`.
@@ -188,7 +177,7 @@ class Prober:
         return True
 
     def _open_with(self, settings: SocketSettings) -> PingSocket:
-        family, dont_fragment, broadcast, source = settings
+        family, dont_fragment, broadcast, source, _ = settings
         sock = self._open_socket(family, kinds=self._kinds)
         try:
             if dont_fragment:
@@ -206,10 +195,11 @@ class Prober:
         def hear(record: Record | Stray) -> None:
             self.engine.heard(lane, record)
 
-        ledger = Ledger(settings[0], self._stepwatch, self.token)
+        family, *_, largest = settings
+        ledger = Ledger(family, self._stepwatch, self.token)
         try:
-            channel = Channel(sock, ledger, self._stepwatch, hear, self._size, clocks=self._clocks)
-            room = channel.reserve(self._in_flight, self._size, BURST)
+            channel = Channel(sock, ledger, self._stepwatch, hear, largest, clocks=self._clocks)
+            room = channel.reserve(self._in_flight, largest, BURST)
         except BaseException:
             sock.close()
             raise
