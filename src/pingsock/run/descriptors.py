@@ -12,7 +12,7 @@ from pingsock.run.syscalls import PIDFD_GETFD
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Mapping
 
 MOST_REMEMBERED = 256
 """Processes whose pidfd is kept open."""
@@ -44,31 +44,27 @@ def _process_of(thread: int) -> int:
     raise OSError(EBADF, os.strerror(EBADF))
 
 
-def is_open(processes: Iterable[int], inode: int) -> bool:
-    """Whether one of these processes or threads, as far as we may look into them, has a descriptor of that socket."""
-    wanted = f"{_SOCKET_LINK}{inode}]"
-    return any(wanted in _links(process) for process in processes)
+def still_open(expected: Mapping[int, int]) -> set[int]:
+    """Which of these sockets some process has open, as far as we may look: inode -> thread that most likely has it."""
+    found: set[int] = set()
+    for thread in set(expected.values()):
+        found |= _sockets_of(thread)
+    if not expected.keys() <= found:
+        for process in _other_processes():
+            found |= _sockets_of(process)
+    return found & expected.keys()
 
 
-def all_processes() -> list[int]:
-    """Every process but this one."""
+def _other_processes() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != os.getpid()]
 
 
-def _links(process: int) -> list[str]:
-    directory = f"/proc/{process}/fd"
+def _sockets_of(thread: int) -> set[int]:
     try:
-        names = os.listdir(directory)
+        names = os.listdir(f"/proc/{thread}/fd")
     except OSError:
-        return []  # gone, or not ours to look into
-    return [_link(f"{directory}/{name}") for name in names]
-
-
-def _link(path: str) -> str:
-    try:
-        return os.readlink(path)
-    except OSError:
-        return ""  # just closed
+        return set()  # gone, or not ours to look into
+    return {inode_of(thread, int(name)) for name in names}
 
 
 class Borrower:

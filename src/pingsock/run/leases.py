@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 
-from pingsock.run.descriptors import all_processes, is_open
+from pingsock.run.descriptors import still_open
 from pingsock.wire.value import Value
 
 TYPE_CHECKING = False
@@ -39,8 +39,9 @@ class Leases:
 
     def inspect(self) -> None:
         """Give back those whose socket nobody has open any more."""
+        used = still_open({lease.inode: lease.thread for lease in self._leases})
         for lease in tuple(self._leases):
-            if not is_open([lease.thread], lease.inode) and not is_open(all_processes(), lease.inode):
+            if lease.inode not in used:
                 lease.connection.close()
                 self._leases.remove(lease)
 

@@ -24,13 +24,13 @@ import os
 import select
 import time
 import traceback
-from errno import EBADF, EINTR, EIO, EMFILE
+from errno import EAGAIN, EBADF, EINTR, EIO, EMFILE
 from functools import partial
 
 from pingsock.run.call import KERNEL, Blocked, Call, Duplicate, Finished, Void, Waiting
 from pingsock.run.calls.receiving import timed_out
 from pingsock.run.calls.table import HANDLERS
-from pingsock.run.descriptors import Borrower, all_processes, free_number, inode_of, is_open
+from pingsock.run.descriptors import Borrower, free_number, inode_of, still_open
 from pingsock.run.leases import Leases
 from pingsock.run.memory import Memory
 from pingsock.run.served_file import ServedFile
@@ -156,18 +156,17 @@ class Supervisor:
         self._inspect_at = time.monotonic() + INSPECTION_PERIOD
         for waiting in [each for each in self._waiting.values() if not self._listener.is_valid(each.call.notification)]:
             self._drop(waiting)
-        in_use = {id(waiting.call.file) for waiting in self._waiting.values()}
-        for inode, file in tuple(self._files.items()):
-            if id(file) not in in_use and not self._is_held(file):
-                self._forget(inode)
+        held = {waiting.call.file.channel.inode for waiting in self._waiting.values()} | self._held()
+        for inode in self._files.keys() - held:
+            self._forget(inode)
         self._leases.inspect()
         self._finished = {thread: each for thread, each in self._finished.items() if os.path.exists(f"/proc/{thread}")}
 
-    def _is_held(self, file: ServedFile) -> bool:
+    def _held(self) -> set[int]:
+        """The inodes of all files that some process has a descriptor of."""
         if self._may_borrow:
-            return file.channel.is_held()
-        inode = file.channel.inode
-        return is_open([file.last_thread], inode) or is_open(all_processes(), inode)
+            return {inode for inode, file in self._files.items() if file.channel.is_held()}
+        return still_open({inode: file.last_thread for inode, file in self._files.items()})
 
     def _forget(self, inode: int) -> None:
         file = self._files.pop(inode)
@@ -255,7 +254,8 @@ class Supervisor:
             call.undo.clear()
         elif call.roll_back():
             self._wake(call.file)
-        else:
+        elif errno != EAGAIN:
+            # What was not possible then may be when the call is made again.
             finished = Finished(call.notification.call, result, errno, call.content)
             self._finished[call.notification.thread] = finished
 
