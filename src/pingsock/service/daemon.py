@@ -167,7 +167,7 @@ def open_range(gid: int) -> str:
 
     A range that is open already is left as it is. CannotStart if it is for other groups, who would lose it.
     """
-    with open(GROUP_RANGE, encoding="ascii") as file:
+    with open(GROUP_RANGE, encoding="utf-8") as file:
         low, high = map(int, file.read().split())
     if low <= gid <= high:
         return f'net.ipv4.ping_group_range is "{low} {high}", which admits group {gid} already'
@@ -177,7 +177,7 @@ def open_range(gid: int) -> str:
             " they would lose it. Widen or close it yourself"
         )
     try:
-        with open(GROUP_RANGE, "w", encoding="ascii") as file:
+        with open(GROUP_RANGE, "w", encoding="utf-8") as file:
             file.write(f"{gid} {gid}")
     except OSError as error:
         raise CannotStart(f"--group-range: {GROUP_RANGE} cannot be written: {error.strerror}") from error

@@ -81,6 +81,6 @@ def _empty_bounding_set() -> None:
 
 def capabilities() -> dict[str, int]:
     """The capability sets of this process by their name in /proc/self/status, one bit each."""
-    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+    with open("/proc/self/status", encoding="utf-8", errors="replace") as file:
         fields = dict(line.split(":", 1) for line in file if line.startswith("Cap"))
     return {name: int(fields[name], 16) for name in CAPABILITY_SETS if name in fields}
