@@ -387,8 +387,10 @@ def test_the_prober_pings_through_the_service(monkeypatch: pytest.MonkeyPatch) -
     with running_service(SERVED_ONLY) as service:
         monkeypatch.setenv(PATH_VARIABLE, service.path)
         hosts = [f"127.0.0.{number}" for number in range(1, 101)] + ["::1"]
+        # Imported before: the interpreter's files may be out of somebody's reach.
+        ping_many = pingsock.ping_many
         with as_somebody(ALICE):
-            told = list(pingsock.ping_many(hosts, kinds=["served"]))
+            told = list(ping_many(hosts, kinds=["served"]))
         summaries = [record for record in told if isinstance(record, pingsock.Summary)]
         assert len(summaries) == 101
         assert all(summary.statistics.received == 1 for summary in summaries)
