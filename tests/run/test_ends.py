@@ -217,6 +217,18 @@ def test_a_program_nobody_may_look_into_hears_the_kernels_answer(network: RunNet
     assert "recv: EAGAIN" in network.supervised([str(hidden), "creation"], "borrowed").out
 
 
+@pytest.mark.parametrize("way", ["served", "confined", "borrowed"])
+def test_closed_sockets_count_against_no_quota(network: RunNetwork, way: str) -> None:
+    # Three times as many as the service lends one user at once.
+    script = (
+        "import socket\n"
+        "for _ in range(3000): socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP).close()\n"
+        "print('enough')"
+    )
+
+    assert network.supervised(["/usr/bin/python3", "-c", script], way).out == "enough\n"
+
+
 def test_idents_are_free_when_a_killed_program_is_gone(network: RunNetwork) -> None:
     script = f"{network.programs}/ping -e 5005 -c 1000 10.77.2.2 & sleep 0.3; kill -9 $!; wait; "
     script += f"{network.programs}/ping -q -e 5005 -c 1 10.77.2.2"

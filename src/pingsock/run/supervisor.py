@@ -54,8 +54,8 @@ SOCKET_FLAGS = os.O_NONBLOCK | os.O_CLOEXEC
 """SOCK_NONBLOCK and SOCK_CLOEXEC."""
 INSPECTION_PERIOD = 1.0
 """Seconds between two looks for sockets that nobody has any more, in case nothing else tells."""
-SOON = 0.003
-"""Seconds after a close(2), which the kernel executes after we have answered."""
+SOON, LESS_SOON = 0.003, 0.1
+"""Seconds after a close(2), which the kernel executes after our answer; less soon if it means to read all of /proc."""
 ERROR_PERIOD = 0.01
 """Seconds between two looks for data at a socket that shows an error: a server tells of its first event only."""
 
@@ -217,7 +217,8 @@ class Supervisor:
             # An ident somebody has just let go of shall be free.
             self._inspect()
         elif name == "close":
-            self._inspect_at = min(self._inspect_at, time.monotonic() + SOON)
+            soon = SOON if self._may_borrow else LESS_SOON
+            self._inspect_at = min(self._inspect_at, time.monotonic() + soon)
         self._execute(Waiting(call))
 
     def _execute(self, waiting: Waiting) -> None:
@@ -328,9 +329,10 @@ class Supervisor:
         if (kind & ~SOCKET_FLAGS) != SOCK_DGRAM or family not in PROTOCOLS:
             self._listener.let_kernel_do(notification)
             return
-        self._inspect()
+        # The kernel's sockets are closed without our hearing of it, and count against a quota.
+        self._leases.inspect()
         try:
-            _way, source = self._sources.find(family)
+            source = self._find_source(family)
         except NoPingSocket as refusal:
             self._listener.answer(notification, 0, errno_of(refusal))
             return
@@ -338,6 +340,14 @@ class Supervisor:
             self._give(notification, family, kind, source)
         except OSError as error:
             self._listener.answer(notification, 0, EMFILE if error.errno == EBADF else error.errno or EIO)
+
+    def _find_source(self, family: int) -> LentSocket | Connection | None:
+        try:
+            return self._sources.find(family)[1]
+        except NoPingSocket:
+            # Perhaps a quota is used up by served sockets that nobody has any more.
+            self._inspect()
+            return self._sources.find(family)[1]
 
     def _give(self, notification: Notification, family: int, kind: int, source: LentSocket | Connection | None) -> None:
         if source is None:
