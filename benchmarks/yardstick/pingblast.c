@@ -75,6 +75,9 @@ static int open_socket(void)
 	setsockopt(sock, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
 	if (setsockopt(sock, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on))
 		fail("SO_TIMESTAMPNS");
+	/* What a prober has to ask for too: the hop limit of each reply, and the errors of routers. */
+	if (setsockopt(sock, IPPROTO_IP, IP_RECVTTL, &on, sizeof on) || setsockopt(sock, IPPROTO_IP, IP_RECVERR, &on, sizeof on))
+		fail("IP_RECVTTL, IP_RECVERR");
 	/* The kernel turns stamping on a moment later; the first stamps would be those of reading. */
 	usleep(2000);
 	return sock;
