@@ -2,11 +2,12 @@
 
     python3 benchmarks/batch.py [--rounds 5] [--hosts 262144] [--whole 65534]
 
-The yardstick is benchmarks/yardstick/pingblast.c, compiled here: one ping socket a core with the same options, sendmmsg
-and recvmmsg of 256, replies matched by sequence number and address, their payload compared, round trips accounted: least, mean, most. The
-batch driver does the same, and keeps what a record of each reply is made of; neither keeps a histogram. All run in a
-network namespace of their own (as root, or in a user namespace) in which ping sockets are open to everybody; hosts are
-addresses of 127.0.0.0/8. Rounds are interleaved; printed are medians, and medians of the rounds' ratios.
+The yardstick is benchmarks/yardstick/pingblast.c, compiled here: one ping socket a core with the same options,
+sendmmsg and recvmmsg of 256, replies matched by sequence number and address, their payload compared, round trips
+accounted: least, mean, most. The batch driver does the same, and keeps what a record of each reply is made of;
+neither keeps a histogram. All run in a network namespace of their own (as root, or in a user namespace) in which ping
+sockets are open to everybody; hosts are addresses of 127.0.0.0/8. Rounds are interleaved; printed are medians, and
+medians of the rounds' ratios.
 
 "engine" is what a program measures of itself, first probe to last reply, one core being CPU 0. "whole" is the time of a
 process from its start to its end; it prints each address that is alive.
