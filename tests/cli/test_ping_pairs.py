@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from bed.namespace import NoNamespace, entered
 from bed.running import running_service
-from cli.ping_network import PingNetwork, ping_network
+from cli.ping_network import SYSTEM_PYTHON, PingNetwork, ping_network
 from pingsock import lab
 from pingsock.cli.arguments import Refused
 from pingsock.cli.ping_pairs import answer_text, interface_of
@@ -336,10 +336,12 @@ def test_a_user_is_told_that_our_own_layer_is_needed(network: PingNetwork, optio
 
 
 @pytest.mark.usefixtures("namespace")
-def test_a_service_may_permit_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_may_permit_them(network: PingNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
+    # An interpreter and a copy of the package that the user can read.
+    monkeypatch.setenv("PYTHONPATH", str(network.programs / "ours"))
     access = '[access]\ngroup_range = "0 4294967294"\n'
     as_user = dict[str, Any](user=65534, group=65534, extra_groups=[])
-    command = [sys.executable, "-m", "pingsock", "ping", "-c", "1", "--timestamp", "127.0.0.1"]
+    command = [SYSTEM_PYTHON, "-m", "pingsock", "ping", "-c", "1", "--timestamp", "127.0.0.1"]
     with running_service(f'{access}[permit]\nmessages = ["echo", "timestamp"]\n') as service:
         monkeypatch.setenv("PINGSOCK_SOCKET", service.path)
         served = subprocess.run(command, capture_output=True, text=True, check=False, **as_user)
