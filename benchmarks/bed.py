@@ -68,10 +68,15 @@ class Paths:
         return {(socket.inet_ntoa(address), sequence): took for address, sequence, _zero, took in entries}
 
 
+def address(network: str, index: int) -> str:
+    """The address `index` behind `network`."""
+    (first,) = struct.unpack("!I", socket.inet_aton(network))
+    return socket.inet_ntoa(struct.pack("!I", first + index))
+
+
 def addresses(network: str, count: int) -> list[str]:
     """The first `count` addresses from `network` on."""
-    (first,) = struct.unpack("!I", socket.inet_aton(network))
-    return [socket.inet_ntoa(struct.pack("!I", first + index)) for index in range(count)]
+    return [address(network, index) for index in range(count)]
 
 
 @contextmanager
@@ -115,7 +120,10 @@ def in_child(work: Callable[..., Any], *arguments: Any) -> tuple[dict[str, float
 
 
 def run_command(command: list[str], **environment: str) -> tuple[dict[str, float], str]:
-    """Run a command to its end; `wall`, `cpu` and `peak` as in `in_child`, and what it wrote."""
+    """Run a command to its end; `wall`, `cpu` and `peak` as in `in_child`, and what it wrote.
+
+    A child begins as a copy of this process, whose own size is a lower bound of `peak`.
+    """
     with tempfile.TemporaryFile("w+") as output:
         begin = time.perf_counter()
         process = subprocess.Popen(
