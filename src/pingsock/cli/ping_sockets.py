@@ -128,7 +128,7 @@ class Sockets:
     def _open_raw(self, family: int) -> Any:
         """No ping socket, but with as much of one as is needed here."""
         from pingsock.sockets.first_settings import set_up
-        from pingsock.tools.raw_echo import RawEchoSocket  # lazy: for two options
+        from pingsock.sockets.raw_echo import RawEchoSocket  # lazy: for two options
 
         ident = self._settings.ident if self._settings.ident >= 0 else int.from_bytes(os.urandom(2), "big")
         query = self._settings.node_query

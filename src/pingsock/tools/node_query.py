@@ -18,7 +18,7 @@ import os
 from _socket import inet_pton
 from struct import Struct
 
-from pingsock.tools.raw_echo import RawEchoSocket
+from pingsock.sockets.raw_echo import RawEchoSocket
 from pingsock.wire import linux
 from pingsock.wire.value import Value
 
@@ -26,7 +26,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, ClassVar
 
-    from pingsock.tools.raw_echo import Received
+    from pingsock.sockets.raw_echo import Received
 
 _QUERY, _REPLY, _ECHO_REQUEST, _ECHO_REPLY = 139, 140, 128, 129
 _HEADER = Struct("!BBHHH8s")
