@@ -470,13 +470,6 @@ ping -c 2 -i .3 10.78.1.46 # user
 ]
 
 
-DEFECTS = {
-    ("ping -I lo -I fd77:1::2 -c 1 -W .3 fd77:2::2", "raw"): "our own layer does not insist on the device for IPv6",
-    ("ping -I far -c 1 -W .3 fd78:1::4", "raw"): "our own layer does not insist on the device for IPv6",
-}
-"""(Command line, who) -> what ours does wrong there. When it is mended the test fails, so that it leaves this table."""
-
-
 def differences_of(text: str, who: str) -> list[Difference]:
     """Those that name the line."""
     return [difference for difference in NEWER + BETTER if difference.concerns(text, who)]

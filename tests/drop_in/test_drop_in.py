@@ -7,27 +7,16 @@ and what ours does better is listed with its reason (`differences`).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import pytest
 
 from drop_in.command_lines import BLOCKS, all_lines
 from drop_in.comparison import Comparisons
-from drop_in.differences import BETTER, DEFECTS, NEWER
+from drop_in.differences import BETTER, NEWER
 from drop_in.programs import missing_tools
-
-if TYPE_CHECKING:
-    from _pytest.mark import ParameterSet
 
 LINES = all_lines()
 OPTIONS = "346aAbBcCdDefFhHiIlLmMnNOpqQrRsStTUvVwW"
-
-
-def cases() -> list[ParameterSet]:
-    return [
-        pytest.param(*key, marks=[pytest.mark.xfail(reason=DEFECTS[key], strict=True)] if key in DEFECTS else [])
-        for key in LINES
-    ]
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +29,7 @@ def comparisons(request: pytest.FixtureRequest) -> Iterator[Comparisons]:
         yield running
 
 
-@pytest.mark.parametrize(("text", "who"), cases(), ids=lambda value: value)
+@pytest.mark.parametrize(("text", "who"), LINES)
 def test_ours_does_what_iputils_does(comparisons: Comparisons, text: str, who: str) -> None:
     result = comparisons.result(text, who)
 
@@ -60,7 +49,6 @@ def test_every_option_is_among_them(letter: str) -> None:
 def test_every_line_that_is_said_to_differ_is_compared() -> None:
     named = [line.partition(" # ")[0] for each in NEWER + BETTER for line in each.lines.strip().splitlines()]
     assert set(named) <= {text for text, _ in LINES}
-    assert DEFECTS.keys() <= LINES.keys()
 
 
 def test_every_difference_has_a_reason() -> None:

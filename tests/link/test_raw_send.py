@@ -251,6 +251,46 @@ def test_a_group_is_looped_back_or_not(link: RawLink, listener: Listener) -> Non
     assert own() == answers
 
 
+def leaves_by(hosts: Hosts, link: RawLink, interface: str, source: str, destination: str) -> bool:
+    """Whether a packet sent by that interface of `near` does leave by it."""
+    tap = hosts.tap("router", "b" + interface[-1])
+    link.transmit(outbound(source, destination, interface=socket.if_nametoindex(interface)))
+    found = tap.next(58, lambda packet: packed(destination) in packet)
+    tap.close()
+    return packed(source) == found[8:24]
+
+
+@pytest.mark.parametrize(("interface", "source"), [("a0", "fd50:1::1"), ("a0", "fd50:2::1"), ("a1", "fd50:2::1")])
+def test_ipv6_leaves_by_its_interface_whatever_routes_there_are(
+    hosts: Hosts, link: RawLink, interface: str, source: str
+) -> None:
+    hosts.ip("near", "route add fd51::/64 via fd50:1::2 dev a0 metric 10")
+    hosts.ip("near", "route add fd51::/64 via fd50:2::2 dev a1 metric 20")
+
+    assert leaves_by(hosts, link, interface, source, "fd51::1")
+
+
+def test_ipv6_does_not_leave_by_another_interface(link: RawLink) -> None:
+    index = socket.if_nametoindex("a1")
+    for call in (
+        lambda: link.route(AF_INET6, packed("fd50:3::2"), source=packed("fd50:1::1"), interface=index),
+        lambda: link.transmit(outbound("fd50:1::1", "fd50:3::2", interface=index)),
+    ):
+        with pytest.raises(OSError, match="unreachable") as failure:
+            call()
+        assert failure.value.errno == errno.ENETUNREACH
+
+
+def test_a_rule_about_the_source_counts_beside_the_interface(hosts: Hosts, link: RawLink) -> None:
+    """Two providers: the main table leads out by one of them, a table for the other's addresses by the other."""
+    subprocess.run(["ip", "-6", "rule", "add", "from", "fd50:2::1", "lookup", "52"], check=True)
+    hosts.ip("near", "route add fd51::/64 via fd50:1::2")
+    hosts.ip("near", "route add fd51::/64 via fd50:2::2 table 52")
+
+    assert link.route(AF_INET6, packed("fd51::1"), source=packed("fd50:2::1"), interface=socket.if_nametoindex("a1"))
+    assert leaves_by(hosts, link, "a1", "fd50:2::1", "fd51::1")
+
+
 REFUSALS: dict[str, tuple[Outbound, int]] = {
     "no route": (outbound("10.50.1.1", "10.66.4.1"), errno.ENETUNREACH),
     "unreachable": (outbound("10.50.1.1", "10.66.1.1"), errno.EHOSTUNREACH),

@@ -261,7 +261,12 @@ class RawLink:
             raise os_error(errno.EAFNOSUPPORT)
         if not packet.transparent and any(packet.source):
             self._check_source(packet)
-        sender.transmit(packet)
+        sender.transmit(packet, names_source=self._names_source(packet))
+
+    def _names_source(self, packet: Outbound) -> bool:
+        if packet.family != AF_INET6 or not packet.interface or packet.transparent:
+            return True
+        return self._routes.source_leads(packet.destination, packet.source, packet.interface, packet.mark)
 
     def _check_source(self, packet: Outbound) -> None:
         """A socket that writes its own IP header may name any source, so the kernel would not look."""

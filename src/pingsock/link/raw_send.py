@@ -8,6 +8,8 @@ Some facts about raw sockets of protocol IPPROTO_RAW, which send what they are g
   ignore those too.
 * A full device queue is told (ENOBUFS) only to sockets with IP_RECVERR, IPV6_RECVERR.
 * Any source address may be written into the header; IPv6 only checks the one that is named for the route lookup.
+* Where a source is named, IPv6 takes a named interface for a wish, and sends by another one if only that has a route.
+  Where none is named, the packet leaves by the interface or not at all (ENETUNREACH). For IPv4 it is always an order.
 
 What this means here: one socket a family serves all settings of all packets, with nothing to switch from one packet to
 the next but multicast loop and, on older kernels, the priority; fragments have exactly the size the stack asked for;
@@ -106,13 +108,16 @@ class RawSender:
         """Idempotent."""
         self.socket.close()
 
-    def transmit(self, packet: Outbound) -> None:
-        """As `stack.network.Network.transmit`. The first fragment carries the stamps."""
+    def transmit(self, packet: Outbound, *, names_source: bool = True) -> None:
+        """As `stack.network.Network.transmit`. The first fragment carries the stamps.
+
+        `names_source`: the route is looked up with the packet's source, which has to lead out by its interface.
+        """
         destination, fragments = self._pack(packet)
         self._set_socket_options(packet)
         to = self._to(destination, packet.interface)
         flags = linux.MSG_DONTROUTE if packet.dont_route else 0
-        common = self._ancillary(packet)
+        common = self._ancillary(packet, names_source and not packet.transparent)
         for at, fragment in enumerate(fragments):
             if at == 0 and packet.stamp_flags & STAMPS_ON_REQUEST:
                 self._send_stamped(packet, fragment, common, flags, to)
@@ -151,8 +156,9 @@ class RawSender:
             self.socket.setsockopt(SOL_SOCKET, linux.SO_PRIORITY, packet.priority)
             self._priority = packet.priority
 
-    def _ancillary(self, packet: Outbound) -> list[Item]:
-        items = self._ancillary6(packet) if self.family == AF_INET6 else self._ancillary4(packet)
+    def _ancillary(self, packet: Outbound, names_source: bool) -> list[Item]:
+        source = packet.source if names_source else bytes(len(packet.source))
+        items = self._ancillary6(packet, source) if self.family == AF_INET6 else self._ancillary4(packet, source)
         if packet.mark:
             items.append((SOL_SOCKET, linux.SO_MARK, _U32.pack(packet.mark)))
         if self._priority_item and (packet.priority or packet.traffic_class):
@@ -160,18 +166,16 @@ class RawSender:
             items.append((SOL_SOCKET, linux.SO_PRIORITY, _U32.pack(packet.priority)))
         return items
 
-    def _ancillary4(self, packet: Outbound) -> list[Item]:
+    def _ancillary4(self, packet: Outbound, source: bytes) -> list[Item]:
         items = []
-        source = bytes(4) if packet.transparent else packet.source
         if packet.interface or any(source):
             items.append((SOL_IP, linux.IP_PKTINFO, _PKTINFO4.pack(packet.interface, source, bytes(4))))
         if packet.traffic_class:
             items.append((SOL_IP, linux.IP_TOS, _INT.pack(packet.traffic_class)))
         return items
 
-    def _ancillary6(self, packet: Outbound) -> list[Item]:
+    def _ancillary6(self, packet: Outbound, source: bytes) -> list[Item]:
         items = []
-        source = bytes(16) if packet.transparent else packet.source
         if is_link_local(source) and not packet.interface:
             source = bytes(16)
         if packet.interface or any(source):

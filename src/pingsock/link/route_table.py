@@ -92,6 +92,7 @@ class RouteTable:
         self._kernel = Rtnetlink()
         self._path_mtus = PathMtuCache(clock)
         self._routes: dict[tuple[object, ...], tuple[Route, float]] = {}
+        self._led: dict[tuple[object, ...], tuple[bool, float]] = {}
         self._book: AddressBook | None = None
         self._book_until = 0.0
 
@@ -111,8 +112,12 @@ class RouteTable:
 
     def flush(self) -> None:
         """Drop what is kept, but not the learned path MTUs."""
-        self._routes.clear()
+        self._forget_routes()
         self._book = None
+
+    def _forget_routes(self) -> None:
+        self._routes.clear()
+        self._led.clear()
 
     def route(
         self,
@@ -138,7 +143,7 @@ class RouteTable:
             raise os_error(errno.ENETUNREACH)
         route = self._route(family, destination, source, answer)
         if len(self._routes) >= MOST_ROUTES:
-            self._routes.clear()
+            self._forget_routes()
         self._routes[key] = (route, self._clock() + LIFETIME)
         return route
 
@@ -148,9 +153,38 @@ class RouteTable:
         source = source if any(source) else b""
         if family == AF_INET6 and source and self._address_book().kind(family, source, 0) != LOCAL:
             raise os_error(errno.ENETUNREACH)  # IPv4 lookups check this themselves
+        if family == AF_INET6 and interface and not self.source_leads(destination, source, interface, mark):
+            source = b""
         return self._kernel.route(
             family, destination, source=source, interface=interface, traffic_class=traffic_class, mark=mark
         )
+
+    def source_leads(self, destination: bytes, source: bytes, interface: int, mark: int = 0) -> bool:
+        """Whether the IPv6 route from `source` leaves by `interface`; True also if there is no route from it at all.
+
+        The kernel takes the interface of a lookup for a wish if a source is named, and answers with a route by another
+        one where there is none by this; for an order if none is. Where this is False, nobody may name the source. Where
+        it is True one should, since rules may choose a routing table by the source.
+        """
+        self.refresh()
+        key = (destination, source, interface, mark)
+        known = self._led.get(key)
+        if known is not None and known[1] > self._clock():
+            return known[0]
+        leads = self._leads(destination, source, interface, mark)
+        if len(self._led) >= MOST_ROUTES:
+            self._forget_routes()
+        self._led[key] = (leads, self._clock() + LIFETIME)
+        return leads
+
+    def _leads(self, destination: bytes, source: bytes, interface: int, mark: int) -> bool:
+        try:
+            answer = self._kernel.route(
+                AF_INET6, destination, source=source, interface=interface, traffic_class=0, mark=mark
+            )
+        except OSError:
+            return True
+        return answer.interface == interface
 
     def _route(self, family: int, destination: bytes, source: bytes, answer: RouteAnswer) -> Route:
         kind = MULTICAST if is_multicast(destination) else answer.kind
@@ -170,7 +204,7 @@ class RouteTable:
     def learn_path_mtu(self, destination: bytes, mtu: int, *, smallest: int, lifetime: float) -> None:
         """A believable report said `mtu`; it holds for `lifetime` seconds. For `smallest` see `PathMtuCache.learn`."""
         self._path_mtus.learn(destination, mtu, _ANY_MTU, smallest, lifetime)
-        self._routes.clear()
+        self._forget_routes()
 
     def address_kind(self, family: int, address: bytes, interface: int = 0) -> int:
         """As `stack.network.Network.address_kind`."""
