@@ -122,6 +122,14 @@ def test_nodes_answer_what_they_are_asked(network: PingNetwork, wanted: str, ans
     assert result.status == 0
 
 
+@pytest.mark.parametrize("host", [SERVER, SERVER6])
+def test_a_subject_without_a_question_leaves_it_at_echo_requests(network: PingNetwork, host: str) -> None:
+    result = network.run("ours", ["-N", "subject-name=server", "-c", "1", host])
+
+    assert f"64 bytes from {host}: icmp_seq=1 ttl=63 time=" in result.out
+    assert (result.err, result.status) == ("", 0)
+
+
 def test_a_source_route_leaves_by_its_first_hop(network: PingNetwork) -> None:
     for device in ("all", "near"):
         in_namespace(network.router, "sysctl", "-qw", f"net.ipv4.conf.{device}.accept_source_route=1")

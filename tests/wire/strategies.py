@@ -12,6 +12,7 @@ from pingsock.wire.interfaces import InterfaceByAddress, InterfaceByIndex, Inter
 from pingsock.wire.ipv4 import IPv4Header
 from pingsock.wire.ipv4_options import pad_options
 from pingsock.wire.ipv6 import AUTHENTICATION, EXTENSION_HEADERS, FRAGMENT, ExtensionHeader, IPv6Header
+from pingsock.wire.node_information import NodeInformation, NodeInformationQuery, NodeInformationReply, NodeName
 
 octet = st.integers(0, 0xFF)
 word = st.integers(0, 0xFFFF)
@@ -58,6 +59,13 @@ icmp6_messages: st.SearchStrategy[icmp6.Icmp6Message] = st.one_of(
     st.builds(icmp6.Redirect, address6, address6, data, long, octet),
     st.builds(icmp6.Unknown, st.sampled_from([0, 5, 135, 255]), octet, st.binary(min_size=4, max_size=40)),
 )
+
+_nonce = st.binary(min_size=8, max_size=8)
+node_information: st.SearchStrategy[NodeInformation] = st.one_of(
+    *(st.builds(cls, octet, word, word, _nonce, data) for cls in (NodeInformationQuery, NodeInformationReply))
+)
+_label = st.binary(min_size=1, max_size=63)
+node_names = st.builds(NodeName, st.lists(_label, min_size=1, max_size=5).map(tuple), st.booleans())
 
 _hop = st.sampled_from([bytes((10, 77, 0, last)) for last in (1, 2, 3, 200)]) | address4
 

@@ -20,6 +20,7 @@ TARGETS = [
     "ipv4_options",
     "ipv6",
     "nd_options",
+    "node_information",
     "quote",
     "stack",
 ]

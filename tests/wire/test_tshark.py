@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pingsock.wire import icmp4, icmp6
+from pingsock.wire.checksum import with_checksum6
 from pingsock.wire.extensions import MplsLabel, MplsLabelStack, extend4, extend6, interface_query
 from pingsock.wire.interfaces import (
     INCOMING,
@@ -32,9 +33,25 @@ from pingsock.wire.ipv4_option_values import (
     options_to_bytes,
 )
 from pingsock.wire.ipv6 import FRAGMENT, HOP_BY_HOP_OPTIONS, ExtensionHeader, FragmentInfo, IPv6Header, build_ipv6
+from pingsock.wire.node_information import (
+    ADDRESSES_4,
+    ADDRESSES_6,
+    ALL_ADDRESSES,
+    GLOBAL_ADDRESSES,
+    NAMES,
+    SUBJECT_IS_ADDRESS_6,
+    SUBJECT_IS_NAME,
+    SUCCESS,
+    TRUNCATED,
+    NodeInformationQuery,
+    NodeInformationReply,
+    NodeName,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from pingsock.wire.node_information import NodeInformation
 
     Fields = dict[str, list[str]]
 
@@ -48,6 +65,7 @@ THERE6 = bytes.fromhex("20010db8000000000000000000000002")
 ECHO = icmp4.EchoRequest(0x1234, 7, bytes(56))
 PROBE = build_ipv4(IPv4Header(HERE, THERE, ttl=1, identification=0x4242), ECHO.to_bytes())
 ECHO6 = icmp6.EchoRequest(0x1234, 7, bytes(56))
+NONCE = bytes(range(1, 9))
 PROBE6 = build_ipv6(IPv6Header(HERE6, THERE6, hop_limit=1), ECHO6.to_bytes(HERE6, THERE6))
 OBJECTS = (
     MplsLabelStack((MplsLabel(16, 0, False, 1), MplsLabel(0xABCDE, 5, True, 254))),
@@ -78,6 +96,10 @@ OPTIONS = (
 
 def packet4(message: icmp4.Icmp4Message, options: bytes = b"") -> bytes:
     return build_ipv4(IPv4Header(HERE, THERE, options=options), message.to_bytes())
+
+
+def node_information(message: NodeInformation) -> bytes:
+    return build_ipv6(IPv6Header(HERE6, THERE6), with_checksum6(HERE6, THERE6, message.to_bytes()))
 
 
 def packet6(message: icmp6.Icmp6Message, *extensions: ExtensionHeader) -> bytes:
@@ -231,6 +253,42 @@ ROWS: dict[str, tuple[bytes, Fields]] = {
     "extended echo on IPv6": (
         packet6(icmp6.ExtendedEchoRequest(0x1234, 0x56, True, interface_query(InterfaceByName(b"eth0")))),
         {"icmpv6.type": ["160"], "icmp.int_ident.name": ["eth0"], "icmpv6.checksum.status": ["1"]},
+    ),
+    "a question for a node's addresses": (
+        node_information(
+            NodeInformationQuery(SUBJECT_IS_ADDRESS_6, ADDRESSES_6, ALL_ADDRESSES | GLOBAL_ADDRESSES, NONCE, THERE6)
+        ),
+        {
+            "icmpv6.type": ["139"],
+            "icmpv6.code": ["0"],
+            "icmpv6.ni.qtype": ["3"],
+            "icmpv6.ni.flag.a": ["1"],
+            "icmpv6.ni.flag.c": ["0"],
+            "icmpv6.ni.flag.l": ["0"],
+            "icmpv6.ni.flag.s": ["0"],
+            "icmpv6.ni.flag.g": ["1"],
+            "icmpv6.ni.nonce": ["0x0102030405060708"],
+            "icmpv6.ni.query.subject_ipv6": ["2001:db8::2"],
+            "icmpv6.checksum.status": ["1"],
+        },
+    ),
+    "a question about a node by its name": (
+        node_information(
+            NodeInformationQuery(SUBJECT_IS_NAME, NAMES, 0, NONCE, NodeName((b"host", b"example")).to_bytes())
+        ),
+        {"icmpv6.code": ["1"], "icmpv6.ni.qtype": ["2"], "icmpv6.ni.query.subject_fqdn": ["host.example"]},
+    ),
+    "a node's names": (
+        node_information(
+            NodeInformationReply(
+                SUCCESS, NAMES, 0, NONCE, bytes((0, 0, 0, 9)) + NodeName((b"host", b"example")).to_bytes()
+            )
+        ),
+        {"icmpv6.type": ["140"], "icmpv6.ni.reply.node_ttl": ["9"], "icmpv6.ni.reply.node_name": ["host.example"]},
+    ),
+    "a node's addresses": (
+        node_information(NodeInformationReply(SUCCESS, ADDRESSES_4, TRUNCATED, NONCE, bytes(4) + HERE)),
+        {"icmpv6.ni.flag.t": ["1"], "icmpv6.ni.reply.ipv4_address": ["10.9.0.1"]},
     ),
 }
 

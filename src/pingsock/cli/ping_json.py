@@ -69,7 +69,8 @@ class JsonLines:
     def _asks(self) -> str:
         if self._settings.pair is not None:
             return self._settings.pair.pair
-        return "echo" if self._settings.node_query is None else "node-information"
+        query = self._settings.node_query
+        return "node-information" if query is not None and query.is_asked else "echo"
 
     def tell(self, record: object, run: PingRun) -> None:
         """One object for what happened, if it is of anybody's concern."""

@@ -5,38 +5,44 @@ from __future__ import annotations
 from _socket import AF_INET, AF_INET6, inet_ntop
 
 from pingsock.cli.arguments import Refused
-from pingsock.tools import node_query
 from pingsock.tools.destination import UnknownHost, resolve
-from pingsock.tools.node_query import NodeQuery
+from pingsock.tools.node_query import UNSAID, NodeQuery
+from pingsock.wire import node_information
+from pingsock.wire.errors import BadPacket
+from pingsock.wire.node_information import (
+    ADDRESSES_4,
+    ADDRESSES_6,
+    NAMES,
+    NodeName,
+    parse_addresses_untrusted,
+    parse_names_untrusted,
+    parse_node_information_untrusted,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pingsock.tools.node_query import NodeReply
+    from pingsock.wire.node_information import NodeInformation
 
 _QUESTIONS = {
-    "name": (node_query.NAMES, 0),
-    "fqdn": (node_query.NAMES, 0),
-    "ipv6": (node_query.ADDRESSES_6, 0),
-    "ipv6-all": (node_query.ADDRESSES_6, 2),
-    "ipv6-compatible": (node_query.ADDRESSES_6, 4),
-    "ipv6-global": (node_query.ADDRESSES_6, 32),
-    "ipv6-linklocal": (node_query.ADDRESSES_6, 8),
-    "ipv6-sitelocal": (node_query.ADDRESSES_6, 16),
-    "ipv4": (node_query.ADDRESSES_4, 0),
-    "ipv4-all": (node_query.ADDRESSES_4, 2),
+    "name": (NAMES, 0),
+    "fqdn": (NAMES, 0),
+    "ipv6": (ADDRESSES_6, 0),
+    "ipv6-all": (ADDRESSES_6, node_information.ALL_ADDRESSES),
+    "ipv6-compatible": (ADDRESSES_6, node_information.COMPATIBLE_ADDRESSES),
+    "ipv6-global": (ADDRESSES_6, node_information.GLOBAL_ADDRESSES),
+    "ipv6-linklocal": (ADDRESSES_6, node_information.LINK_LOCAL_ADDRESSES),
+    "ipv6-sitelocal": (ADDRESSES_6, node_information.SITE_LOCAL_ADDRESSES),
+    "ipv4": (ADDRESSES_4, 0),
+    "ipv4-all": (ADDRESSES_4, node_information.ALL_ADDRESSES),
 }
-"""Word -> what is asked for, and the flag that narrows or widens it (RFC 4620, sections 6.3 and 6.4)."""
+"""Word -> what is asked for, and the flag that narrows or widens it."""
 _SUBJECT_FAMILIES = {"subject-ipv6": AF_INET6, "subject-ipv4": AF_INET}
 _SUBJECT_TYPES = {
-    "subject-ipv6": node_query.SUBJECT_IS_ADDRESS_6,
-    "subject-ipv4": node_query.SUBJECT_IS_ADDRESS_4,
-    "subject-name": node_query.SUBJECT_IS_NAME,
-    "subject-fqdn": node_query.SUBJECT_IS_NAME,
+    "subject-ipv6": node_information.SUBJECT_IS_ADDRESS_6,
+    "subject-ipv4": node_information.SUBJECT_IS_ADDRESS_4,
+    "subject-name": node_information.SUBJECT_IS_NAME,
+    "subject-fqdn": node_information.SUBJECT_IS_NAME,
 }
-_LONGEST_LABEL = 63
-_POINTER = 0xC0
-_TTL_BYTES = 4
-_MOST_LABELS = 128
 
 
 class NodeQueryHelp(Refused):
@@ -68,7 +74,7 @@ def add(text: str, query: NodeQuery | None) -> NodeQuery:
         raise NodeQueryHelp(asked=True)
     if text in _QUESTIONS:
         wanted, flag = _QUESTIONS[text]
-        if query.wanted not in (-1, wanted):
+        if query.wanted not in (UNSAID, wanted):
             raise NodeQueryHelp(asked=False, before="Qtype conflict\n")
         return query.replace(wanted=wanted, flags=query.flags | flag)
     word, mark, value = text.partition("=")
@@ -85,77 +91,57 @@ def _subject(word: str, value: str) -> bytes:
             return resolve(value, _SUBJECT_FAMILIES[word], strictly=True)[0].packed
         except UnknownHost as unknown:
             raise NodeQueryHelp(asked=False, warning=str(unknown)) from unknown
-    labels = [label.encode() for label in value.partition("%")[0].lower().rstrip(".").split(".")]
-    if not all(0 < len(label) <= _LONGEST_LABEL for label in labels):
-        raise Refused(f"inappropriate subject name: {value}", 1)
+    labels = tuple(label.encode() for label in value.partition("%")[0].lower().rstrip(".").split("."))
     is_whole = word == "subject-fqdn" or (word == "subject-name" and len(labels) > 1)
-    # A name without its domain ends with an empty label more (RFC 4620, section 6.2).
-    return b"".join(bytes([len(label)]) + label for label in labels) + bytes(1 if is_whole else 2)
+    try:
+        return NodeName(labels, is_whole).to_bytes()
+    except BadPacket as error:
+        raise Refused(f"inappropriate subject name: {value}", 1) from error
 
 
 def answer_text(message: bytes) -> str:
-    """What stands behind "bytes from HOST:" of a reply."""
-    reply = node_query.parse_node_reply(message)
-    return f"{_answer(reply)}; seq={reply.sequence};"
+    """What stands behind "bytes from HOST:" of a reply of ours, which are whole."""
+    reply = parse_node_information_untrusted(message)
+    sequence = int.from_bytes(reply.nonce[:2], "big")
+    return f"{_answer(reply)}; seq={sequence};"
 
 
-def _answer(reply: NodeReply) -> str:
-    if reply.code == node_query.REFUSED:
+def _answer(reply: NodeInformation) -> str:
+    if reply.code == node_information.REFUSED:
         return " refused"
-    if reply.code == node_query.UNKNOWN:
+    if reply.code == node_information.UNKNOWN:
         return " unknown"
-    if reply.code != node_query.SUCCESS:
+    if reply.code != node_information.SUCCESS:
         return f" unknown code({reply.code:02x})"
-    if reply.wanted == node_query.NAMES:
-        return _names(reply.content)
-    if reply.wanted in (node_query.ADDRESSES_4, node_query.ADDRESSES_6):
+    if reply.wanted == NAMES:
+        return _names(reply.data)
+    if reply.wanted in (ADDRESSES_4, ADDRESSES_6):
         return _addresses(reply)
     return f" unknown qtype(0x{reply.wanted:02x})"
 
 
-def _addresses(reply: NodeReply) -> str:
-    family, size = (AF_INET, 4) if reply.wanted == node_query.ADDRESSES_4 else (AF_INET6, 16)
-    entry = _TTL_BYTES + size
-    told = []
-    for at in range(0, len(reply.content), entry):
-        packed = reply.content[at + _TTL_BYTES : at + entry]
-        told.append(f" {inet_ntop(family, packed)}" if len(packed) == size else " parse error (truncated)")
-    return ",".join(told) + (" (truncated)" if reply.flags & node_query.TRUNCATED else "")
+def _addresses(reply: NodeInformation) -> str:
+    family = AF_INET if reply.wanted == ADDRESSES_4 else AF_INET6
+    addresses, is_all = parse_addresses_untrusted(reply.wanted, reply.data)
+    told = _listed([inet_ntop(family, address) for address in addresses], is_all)
+    return told + (" (truncated)" if reply.flags & node_information.TRUNCATED else "")
 
 
-def _names(content: bytes) -> str:
-    if len(content) < _TTL_BYTES:
+def _names(data: bytes) -> str:
+    try:
+        names, is_all = parse_names_untrusted(data)
+    except BadPacket:
         return " parse error (too short)"
-    told = []
-    at = _TTL_BYTES
-    while at < len(content):
-        name, at = _name_untrusted(content, at)
-        if not at:
-            told.append(" parse error (truncated)")
-            break
-        is_part = content[at : at + 1] == b"\0"
-        at += is_part
-        told.append(f" {name}" + ("" if is_part else "."))
-    return ",".join(told)
+    return _listed([_name_text(name) for name in names], is_all)
 
 
-def _name_untrusted(content: bytes, at: int) -> tuple[str, int]:
-    """The domain name at an index, and where it ends; 0 for the latter if it is not whole."""
-    labels: list[str] = []
-    end = 0
-    for _ in range(_MOST_LABELS):
-        length = content[at] if at < len(content) else _POINTER - 1
-        if length >= _POINTER:
-            end = end or at + 2
-            at = int.from_bytes(content[at : at + 2], "big") & 0x3FFF
-        elif length > _LONGEST_LABEL or at + length >= len(content):
-            break
-        elif not length:
-            return ".".join(labels), end or at + 1
-        else:
-            labels.append("".join(map(_printable, content[at + 1 : at + 1 + length])))
-            at += 1 + length
-    return "", 0
+def _listed(texts: list[str], is_all: bool) -> str:
+    return ",".join(f" {text}" for text in (*texts, *([] if is_all else ["parse error (truncated)"])))
+
+
+def _name_text(name: NodeName) -> str:
+    text = ".".join("".join(map(_printable, label)) for label in name.labels)
+    return text + ("." if name.is_whole else "")
 
 
 def _printable(byte: int) -> str:

@@ -52,7 +52,7 @@ class Session:
         self._host = host if self._ipv6 or literal else destination.canonical_name
         self._names = settings.always_names or not (settings.numeric or literal)
         self._setup = Setup(settings, destination, sock, output, hops)
-        self._asks_node = self._ipv6 and settings.node_query is not None
+        self._asks_node = self._ipv6 and settings.node_query is not None and settings.node_query.is_asked
         self._timed: dict[str, int] = {}
         self._closing: Callable[[], str] = str
 

@@ -133,7 +133,7 @@ class Sockets:
         ident = self._settings.ident if self._settings.ident >= 0 else int.from_bytes(os.urandom(2), "big")
         query = self._settings.node_query
         sock: Any
-        if query is not None and family == AF_INET6:
+        if query is not None and query.is_asked and family == AF_INET6:
             from pingsock.tools.node_query import NodeQuerySocket  # lazy: only with -N
 
             sock = NodeQuerySocket(query)
