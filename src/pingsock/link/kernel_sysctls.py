@@ -2,11 +2,17 @@
 
 A setting is opened once and read again at each question: an open file under /proc/sys keeps telling the present value,
 and keeps to the network namespace in which it was opened.
+
+Sizes of socket buffers are the same in all network namespaces, but older kernels (6.1 is one) tell them in the first
+namespace only, and so not in a container. There they are read off a new socket.
 """
 
 from __future__ import annotations
 
 import os
+import socket
+
+from pingsock.wire import linux
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +38,26 @@ USUAL = (
     "ipv6.route.mtu_expires",
 )
 """What a stack or a link asks for; opened at once."""
+
+_OF_BUFFERS = {
+    "core.rmem_default": (linux.SO_RCVBUF, False),
+    "core.rmem_max": (linux.SO_RCVBUF, True),
+    "core.wmem_default": (linux.SO_SNDBUF, False),
+    "core.wmem_max": (linux.SO_SNDBUF, True),
+}
+"""The option that shows a setting, and whether it is the most that may be asked for."""
+_MORE_THAN_ANY = 2**31 - 1
+
+
+def _buffer_size(option: int, is_maximum: bool) -> int:
+    # A pair, since a sandboxed service may make no other sockets that have these options.
+    one, other = socket.socketpair()
+    with one, other:
+        if is_maximum:
+            one.setsockopt(linux.SOL_SOCKET, option, _MORE_THAN_ANY)
+        size = one.getsockopt(linux.SOL_SOCKET, option)
+    # What is asked for is doubled, for the kernel's own structures (socket(7)).
+    return size // 2 if is_maximum else size
 
 
 class KernelSysctls:
@@ -59,6 +85,8 @@ class KernelSysctls:
         try:
             return int(os.pread(self._file(name), 64, 0).split()[0])
         except (OSError, ValueError, IndexError) as err:
+            if name in _OF_BUFFERS:
+                return _buffer_size(*_OF_BUFFERS[name])
             raise KeyError(name) from err
 
     def _file(self, name: str) -> int:
