@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import errno
+import re
 import signal
 from collections.abc import Iterator
 
 import pytest
 
 from cli.ping_network import PingNetwork, ping_network, result_of, run_ip, wait_for_line
-from pingsock.cli.ping_conditions import LIMIT_EXCEEDED, NOT_REACHED, Conditions
-from pingsock.cli.ping_extras import DOWN, UP, Extras
+from pingsock.cli.ping_conditions import LIMIT_EXCEEDED, NOT_REACHED, Conditions, Row
+from pingsock.cli.ping_extras import DOWN, MOST_COUNTED, UP, Extras
 from pingsock.probe.records import (
     Duplicate,
     IcmpError,
@@ -48,8 +49,9 @@ def network() -> Iterator[PingNetwork]:
         yield network
 
 
-def extras(until: str = "", max_loss: float | None = None, max_round_trip: int | None = None) -> Extras:
+def extras(until: str = "", max_loss: float | None = None, max_round_trip: int | None = None, count: int = 1) -> Extras:
     wanted = Extras()
+    wanted.until_count = count
     wanted.until, wanted.max_loss, wanted.max_round_trip = until, max_loss, max_round_trip
     return wanted
 
@@ -83,6 +85,58 @@ def test_what_has_come_stays() -> None:
     conditions.enter(REPLY)
 
     assert conditions.is_met
+
+
+def told(until: str, count: int, *records: tuple[int, Record]) -> bool:
+    """Whether that is met when these become of the probes with these numbers, in this order."""
+    conditions = Conditions(extras(until, count=count))
+    for number, record in records:
+        conditions.enter(record.replace(number=number))
+    return conditions.is_met
+
+
+def test_a_host_is_down_with_so_many_in_a_row() -> None:
+    assert told(DOWN, 3, (1, SILENCE), (2, ERROR), (3, FAILURE))
+    assert not told(DOWN, 3, (1, SILENCE), (2, SILENCE), (3, REPLY), (4, SILENCE), (5, SILENCE))
+    assert told(DOWN, 3, (3, REPLY), (4, SILENCE), (5, SILENCE), (6, SILENCE))
+
+
+def test_a_row_is_of_probes_as_they_were_sent_not_as_their_ends_were_told() -> None:
+    assert told(DOWN, 3, (3, ERROR), (1, SILENCE), (2, SILENCE))
+    assert not told(DOWN, 2, (2, REPLY), (4, REPLY), (1, SILENCE), (3, SILENCE))
+
+
+def test_a_reply_that_was_only_late_or_came_behind_an_error_breaks_the_row() -> None:
+    assert not told(DOWN, 3, (1, SILENCE), (2, SILENCE), (2, LATE), (3, SILENCE))
+    assert not told(DOWN, 3, (1, ERROR), (1, REPLY), (2, SILENCE), (3, SILENCE))
+
+
+@pytest.mark.parametrize("record", [OVERFLOW, UNMEASURED])
+def test_a_probe_of_which_nothing_is_known_breaks_the_row(record: Record) -> None:
+    assert not told(DOWN, 2, (1, SILENCE), (2, record), (3, SILENCE))
+    assert not told(UP, 2, (1, REPLY), (2, record), (3, REPLY))
+
+
+def test_notes_and_duplicates_are_no_part_of_a_row() -> None:
+    assert not told(DOWN, 2, (1, SILENCE), (2, NOTE))
+    assert not told(UP, 2, (1, REPLY), (2, DUPLICATE))
+
+
+def test_a_host_can_be_up_with_so_many_replies_in_a_row() -> None:
+    assert told(UP, 3, (1, SILENCE), (2, REPLY), (4, REPLY), (3, LATE))
+    assert not told(UP, 2, (1, REPLY), (2, ERROR), (3, REPLY))
+
+
+def test_a_row_may_be_as_long_as_the_sequence_numbers_and_keeps_no_more() -> None:
+    row = Row(MOST_COUNTED)
+    for number in range(2, 10 * MOST_COUNTED, 2):
+        assert not row.enter(number)
+    row.enter(7)
+
+    assert len(row._numbers) <= 2 * MOST_COUNTED + 1
+    assert not any(row.enter(10**7 + number) for number in range(MOST_COUNTED - 1))
+    assert row.enter(10**7 + MOST_COUNTED) is False
+    assert row.enter(10**7 + MOST_COUNTED - 1)
 
 
 @pytest.mark.parametrize(
@@ -183,8 +237,30 @@ def test_an_interrupt_comes_before_the_state(network: PingNetwork, option: str) 
 def test_until_down_ends_when_a_probe_is_not_answered(network: PingNetwork, host: str) -> None:
     result = network.run("ours", ["--until-down", "-i", "0.2", "-W", "0.3", "-w", "20", host])
 
-    assert "100% packet loss" in result.out
+    assert re.search(r"^[3-9] packets transmitted, 0 received, .*100% packet loss", result.out, re.MULTILINE)
     assert result.status == 0
+
+
+def test_until_down_can_end_with_the_first(network: PingNetwork) -> None:
+    result = network.run("ours", ["--until-down=1", "-w", "20", "10.77.3.1"])
+
+    assert "1 packets transmitted, 0 received, +1 errors" in result.out
+    assert result.status == 0
+
+
+def test_until_up_can_ask_for_more_than_one(network: PingNetwork) -> None:
+    result = network.run("ours", ["--until-up=3", "-i", "0.2", "-w", "20", "10.77.2.2"])
+
+    assert "3 packets transmitted, 3 received" in result.out
+    assert result.status == 0
+
+
+def test_one_lost_packet_is_no_host_that_is_down(network: PingNetwork) -> None:
+    """The count comes before three in a row can."""
+    result = network.run("ours", ["--until-down", "-c", "2", "-i", "0.2", "-W", "0.3", "10.77.3.1"])
+
+    assert "2 packets transmitted, 0 received" in result.out
+    assert result.status == NOT_REACHED
 
 
 def test_until_down_sees_a_host_go(network: PingNetwork) -> None:

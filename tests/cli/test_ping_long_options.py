@@ -13,7 +13,7 @@ from cli.test_startup import FORBIDDEN, modules_of
 from pingsock.cli import ping_extras
 from pingsock.cli.arguments import Refused, WrongUsage
 from pingsock.cli.ping_extras import SOCKET_KINDS, Extras
-from pingsock.cli.ping_long_options import FLAGS, VALUES
+from pingsock.cli.ping_long_options import FLAGS, OPTIONAL_VALUES, VALUES
 from pingsock.cli.ping_options import Settings, read_options
 from pingsock.cli.ping_usage import usage
 from pingsock.sockets.choose import KINDS
@@ -51,7 +51,13 @@ def extras_of(*arguments: str) -> Extras:
         (["--time=iso"], "iso_times", True),
         (["--time=iso", "--time=unix"], "iso_times", False),
         (["--until-up"], "until", "up"),
+        (["--until-up"], "until_count", 1),
+        (["--until-up=5"], "until_count", 5),
         (["--until-down"], "until", "down"),
+        (["--until-down"], "until_count", 3),
+        (["--until-down=1"], "until_count", 1),
+        (["--until-down=065535"], "until_count", 65535),
+        (["--until-down=5", "--until-down"], "until_count", 3),
         (["--max-loss", "12.5"], "max_loss", 12.5),
         (["--max-loss=0"], "max_loss", 0.0),
         (["--max-rtt", "1.5"], "max_round_trip", 1500),
@@ -98,6 +104,19 @@ def test_a_time_format_is_that_of_dates() -> None:
         (["--max-rtt", "inf"], "invalid --max-rtt value: 'inf': out of range: 0 <= value <= 1000000000"),
         (["--time", "rfc"], "invalid --time value: 'rfc': not one of iso, unix"),
         (["--socket", "tcp"], f"invalid --socket value: 'tcp': not one of {', '.join(SOCKET_KINDS)}"),
+        *(
+            ([f"--until-down={text}"], f"invalid --until-down value: '{text}'{behind}")
+            for text, behind in (
+                ("x", ""),
+                ("-1", ""),
+                ("1.5", ""),
+                (" 1", ""),
+                ("\u0663", ""),
+                ("0", ": out of range: 1 <= value <= 65535"),
+                ("65536", ": out of range: 1 <= value <= 65535"),
+                ("9" * 5000, ": out of range: 1 <= value <= 65535"),
+            )
+        ),
         (["--until-up", "--until-down"], "only one of --until-up or --until-down may be used"),
     ],
 )
@@ -117,6 +136,7 @@ def test_a_bad_value_is_one_sentence_and_status_2(arguments: list[str], text: st
         (["-n--json"], "invalid option -- '-'"),
         (["--json=1"], "option '--json' doesn't allow an argument"),
         (["--time"], "option '--time' requires an argument"),
+        (["--until-down="], "option '--until-down=' requires an argument"),
     ],
 )
 def test_what_is_no_option_is_told_with_the_usage(arguments: list[str], text: str) -> None:
@@ -157,12 +177,22 @@ def test_the_timeout_is_what_w_says_or_an_interval_and_a_second_at_least(
     assert ping_extras.timeout(read(*arguments, "host")) == milliseconds
 
 
-@pytest.mark.parametrize("name", sorted(FLAGS) + sorted(VALUES))
+NAMES = FLAGS | VALUES | OPTIONAL_VALUES
+
+
+def test_an_optional_value_is_no_word_of_its_own() -> None:
+    settings = read("--until-down", "5")
+
+    assert settings.operands == ["5"]
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
 def test_each_is_in_the_usage(name: str) -> None:
-    assert re.search(rf"^  --{name} ", usage("ping"), re.MULTILINE)
+    behind = {**dict.fromkeys(FLAGS, " "), **dict.fromkeys(VALUES, " <"), **dict.fromkeys(OPTIONAL_VALUES, r"\[=<")}
+    assert re.search(rf"^  --{name}{behind[name]}", usage("ping"), re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", [name for name, entered in (FLAGS | VALUES).items() if "ping_extras" in entered])
+@pytest.mark.parametrize("name", [name for name, entered in NAMES.items() if "ping_extras" in entered])
 def test_each_extra_is_documented(name: str) -> None:
     assert f"`--{name}" in DOCUMENT
 

@@ -17,6 +17,8 @@ _DIGITS = "0123456789"
 _HEX_DIGITS = _DIGITS + "abcdefABCDEF"
 _SMALLEST_NORMAL = 2.0**-1022
 _INFINITY = float("inf")
+NO_VALUE, VALUE, OPTIONAL_VALUE = 0, 1, 2
+"""What may stand behind an option with a name, with the numbers of getopt_long(3). An optional one only glued on."""
 
 
 class Refused(Exception):
@@ -36,7 +38,7 @@ class OptionReader:
     """Iterates over (letter, value) of a command line in order; afterwards `operands` are known.
 
     `flags` and `valued` are the letters without and with a value. Options with a name, `--name`, come as (name, value);
-    `needs_value` tells of a name whether a value belongs to it, None if there is no such name.
+    `takes` tells of a name what may stand behind it (NO_VALUE and so on), None if there is no such name.
 
     :raises WrongUsage: an unknown letter or name, no value where one is needed, or one where none belongs.
     """
@@ -46,13 +48,13 @@ class OptionReader:
         arguments: list[str],
         flags: Collection[str],
         valued: Collection[str],
-        needs_value: Callable[[str], bool | None] = lambda _name: None,
+        takes: Callable[[str], int | None] = lambda _name: None,
     ) -> None:
         self.operands: list[str] = []
         self._waiting = arguments[::-1]
         self._flags = flags
         self._valued = valued
-        self._needs_value = needs_value
+        self._takes = takes
         self._options_first = "POSIXLY_CORRECT" in os.environ
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
@@ -74,9 +76,9 @@ class OptionReader:
     def _options_of(self, letters: str) -> Iterator[tuple[str, str]]:
         if letters[0] == "-":
             name, glued, text = letters[1:].partition("=")
-            needs_value = self._needs_value(name)
-            if needs_value is not None:
-                yield name, self._value_of(name, needs_value, text if glued else None)
+            takes = self._takes(name)
+            if takes is not None:
+                yield name, self._value_of(name, takes, text if glued else None)
                 return
         for at, letter in enumerate(letters):
             if letter in self._flags:
@@ -87,12 +89,16 @@ class OptionReader:
             else:
                 raise WrongUsage(f"invalid option -- '{letter}'")
 
-    def _value_of(self, name: str, needs_value: bool, glued: str | None) -> str:
-        if not needs_value and glued is not None:
+    def _value_of(self, name: str, takes: int, glued: str | None) -> str:
+        if takes == NO_VALUE and glued is not None:
             raise WrongUsage(f"option '--{name}' doesn't allow an argument")
-        if needs_value and glued is None and not self._waiting:
+        if takes == OPTIONAL_VALUE and glued == "":
+            raise WrongUsage(f"option '--{name}=' requires an argument")
+        if takes != VALUE or glued is not None:
+            return glued or ""
+        if not self._waiting:
             raise WrongUsage(f"option '--{name}' requires an argument")
-        return self._waiting.pop() if needs_value and glued is None else glued or ""
+        return self._waiting.pop()
 
     def _next_word(self, letter: str) -> str:
         if not self._waiting:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pingsock.cli.ping_extras import DOWN, UP
-from pingsock.probe.records import IcmpError, Late, Reply, SendFailure, Timeout
+from pingsock.cli.ping_extras import DOWN, MOST_COUNTED, UP
+from pingsock.probe.records import IcmpError, Late, Record, Reply, SendFailure, Timeout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,20 +16,60 @@ LIMIT_EXCEEDED = 3
 """Exit status: it would be 0, but loss or round trips are beyond their limits."""
 
 
+_ANSWERED = (Reply, Late)
+_UNANSWERED = (Timeout, IcmpError, SendFailure)
+_SAYING_SO = {UP: _ANSWERED, DOWN: _UNANSWERED}
+"""State -> the outcomes of a probe that tell it. An overflow, or that this process slept, says nothing."""
+_DENYING = {UP: _UNANSWERED, DOWN: _ANSWERED}
+
+
+class Row:
+    """Numbers, entered in any order, of which so many are to follow each other."""
+
+    def __init__(self, wanted: int) -> None:
+        self._wanted = wanted
+        self._numbers: set[int] = set()
+
+    def enter(self, number: int) -> bool:
+        """Whether there are enough in a row, with this one among them."""
+        if len(self._numbers) > 2 * MOST_COUNTED:
+            self._numbers = {each for each in self._numbers if each > number - MOST_COUNTED}
+        self._numbers.add(number)
+        first = last = number
+        while first - 1 in self._numbers:
+            first -= 1
+        while last + 1 in self._numbers:
+            last += 1
+        return last - first + 1 >= self._wanted
+
+    def take_out(self, number: int) -> None:
+        """It was entered by mistake; nothing happens if it was not."""
+        self._numbers.discard(number)
+
+
 class Conditions:
-    """Watches the records of a run for the state that is waited for, and judges its figures."""
+    """Watches the records of a run for the state that is waited for, and judges its figures.
+
+    Probes follow each other in the order of their sending: what is told of them comes in another order as soon as
+    several are under way.
+    """
 
     def __init__(self, extras: Extras) -> None:
         self._extras = extras
+        self._row = Row(extras.until_count)
         self.is_met = False
         """Whether the state that was waited for came."""
 
     def enter(self, record: object) -> None:
-        """See what a record says of the host. An overflow, or that this process slept, says nothing."""
-        if self._extras.until == UP:
-            self.is_met = self.is_met or type(record) in (Reply, Late)
-        elif self._extras.until == DOWN:
-            self.is_met = self.is_met or type(record) in (Timeout, IcmpError, SendFailure)
+        """See what a record says of the host. A later outcome of a probe takes the place of the one before."""
+        state = self._extras.until
+        if not state or self.is_met or not isinstance(record, Record):
+            return
+        # Duplicates and notes are kinds of what counts here, and do not count.
+        if type(record) in _SAYING_SO[state]:
+            self.is_met = self._row.enter(record.number)
+        elif type(record) in _DENYING[state]:
+            self._row.take_out(record.number)
 
     def exceeded(self, loss_percent: float, statistics: Statistics) -> dict[str, str]:
         """The limits that were exceeded: the option's name, with a sentence for people."""

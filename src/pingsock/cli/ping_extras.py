@@ -18,6 +18,9 @@ _SHORTEST_TIMEOUT = 1000
 _LONGEST_ROUND_TRIP = 1e9
 """Milliseconds."""
 UP, DOWN = "up", "down"
+USUAL_COUNTS = {UP: 1, DOWN: 3}
+"""Probes in a row that tell the state, unless the user says how many: one lost packet is no host that is down."""
+MOST_COUNTED = 0xFFFF
 
 
 class Extras:
@@ -28,6 +31,8 @@ class Extras:
         self.iso_times = False
         self.until = ""
         """UP, DOWN, or "": end then."""
+        self.until_count = 0
+        """Probes in a row that have to say so."""
         self.max_loss: float | None = None
         """Percent."""
         self.max_round_trip: int | None = None
@@ -59,21 +64,31 @@ def time(settings: Settings, text: str) -> None:
     of(settings).iso_times = text == "iso"
 
 
-def until_up(settings: Settings, _text: str) -> None:
-    """`--until-up`."""
-    _until(settings, UP)
+def until_up(settings: Settings, text: str) -> None:
+    """`--until-up`, `--until-up=COUNT`."""
+    _until(settings, UP, text)
 
 
-def until_down(settings: Settings, _text: str) -> None:
-    """`--until-down`."""
-    _until(settings, DOWN)
+def until_down(settings: Settings, text: str) -> None:
+    """`--until-down`, `--until-down=COUNT`."""
+    _until(settings, DOWN, text)
 
 
-def _until(settings: Settings, state: str) -> None:
+def _until(settings: Settings, state: str, text: str) -> None:
     extras = of(settings)
     if extras.until not in ("", state):
         raise Refused("only one of --until-up or --until-down may be used")
     extras.until = state
+    extras.until_count = _count(f"until-{state}", text) if text else USUAL_COUNTS[state]
+
+
+def _count(name: str, text: str) -> int:
+    if text.strip("0123456789"):
+        raise Refused(f"invalid --{name} value: '{text}'")
+    number = int(text.lstrip("0")[:6] or "0")
+    if not 1 <= number <= MOST_COUNTED:
+        raise Refused(f"invalid --{name} value: '{text}': out of range: 1 <= value <= {MOST_COUNTED}")
+    return number
 
 
 def max_loss(settings: Settings, text: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from pingsock.cli.arguments import NO_VALUE, OPTIONAL_VALUE, VALUE
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pingsock.cli.ping_options import Settings
@@ -15,8 +17,6 @@ FLAGS = {
     "mask": "pingsock.cli.ping_pairs:ask_mask",
     "percentiles": "pingsock.cli.ping_extras:percentiles",
     "timestamp": "pingsock.cli.ping_pairs:ask_timestamp",
-    "until-down": "pingsock.cli.ping_extras:until_down",
-    "until-up": "pingsock.cli.ping_extras:until_up",
 }
 """Name of an option without a value -> "module:function" that enters it into the settings."""
 
@@ -30,11 +30,17 @@ VALUES = {
 """Likewise of options with a value."""
 
 
-def needs_value(name: str) -> bool | None:
-    """Whether a value belongs to the option; None if there is no such option."""
-    if name in FLAGS:
-        return False
-    return True if name in VALUES else None
+OPTIONAL_VALUES = {
+    "until-down": "pingsock.cli.ping_extras:until_down",
+    "until-up": "pingsock.cli.ping_extras:until_up",
+}
+"""Likewise of options that can do without the value, which has to stand behind "="."""
+TABLES = {NO_VALUE: FLAGS, VALUE: VALUES, OPTIONAL_VALUE: OPTIONAL_VALUES}
+
+
+def takes(name: str) -> int | None:
+    """What may stand behind the option; None if there is no such option."""
+    return next((kind for kind, table in TABLES.items() if name in table), None)
 
 
 def apply(settings: Settings, name: str, text: str) -> None:
@@ -42,6 +48,6 @@ def apply(settings: Settings, name: str, text: str) -> None:
 
     :raises Refused: the value cannot be used, or not together with another option.
     """
-    module, _, function = (FLAGS.get(name) or VALUES[name]).partition(":")
+    module, _, function = (FLAGS | VALUES | OPTIONAL_VALUES)[name].partition(":")
     __import__(module)
     getattr(sys.modules[module], function)(settings, text)

@@ -227,7 +227,7 @@ def read_options(arguments: list[str], settings: Settings) -> None:
 
     :raises Refused: with the text and exit status of iputils.
     """
-    reader = OptionReader(arguments, SWITCHES.keys() | ACTIONS.keys(), VALUES.keys(), _needs_value)
+    reader = OptionReader(arguments, SWITCHES.keys() | ACTIONS.keys(), VALUES.keys(), _takes)
     for letter, text in reader:
         if letter in SWITCHES:
             setattr(settings, SWITCHES[letter], True)
@@ -238,10 +238,10 @@ def read_options(arguments: list[str], settings: Settings) -> None:
     settings.operands = reader.operands
 
 
-def _needs_value(name: str) -> bool | None:
-    from pingsock.cli.ping_long_options import needs_value  # lazy: only for words that begin with "--"
+def _takes(name: str) -> int | None:
+    from pingsock.cli.ping_long_options import takes  # lazy: only for words that begin with "--"
 
-    return needs_value(name)
+    return takes(name)
 
 
 def _apply_long(settings: Settings, name: str, text: str) -> None:

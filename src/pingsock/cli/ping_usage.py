@@ -59,8 +59,8 @@ _NAMED = (
     ("--socket <kind>", "kernel, borrowed, served, embedded or raw"),
     ("--time <format>", "show the time before each line: iso or unix (as -D)"),
     ("--timestamp", "ask for the time (ICMP)"),
-    ("--until-down", "end when a probe is not answered, with status 0"),
-    ("--until-up", "end when a probe is answered"),
+    ("--until-down[=<n>]", "end with status 0 when n probes in a row (default 3) are not answered"),
+    ("--until-up[=<n>]", "end when n probes in a row (default 1) are answered"),
 )
 
 
