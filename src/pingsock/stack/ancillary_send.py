@@ -7,7 +7,8 @@ from errno import EINVAL, EPERM
 
 from pingsock.stack.failure import failure
 from pingsock.stack.sockaddr import is_multicast, needs_scope
-from pingsock.stack.sockopt_set import CLASS_PRIORITY, EVERYBODYS_PRIORITY, checked_ip_options
+from pingsock.stack.sockopt_set_ip import CLASS_PRIORITY, checked_ip_options
+from pingsock.stack.sockopt_set_socket import EVERYBODYS_PRIORITY
 from pingsock.wire import linux
 from pingsock.wire.linux import AF_INET6, SOL_IP, SOL_SOCKET
 from pingsock.wire.transit import LOCAL

@@ -15,7 +15,8 @@ all calls; there are no locks here. Given the same calls and the same `random`, 
     out      send.py, with ancillary_send.py (overrides) and pathmtu.py (sizes)
     in       demux.py, with errnos.py (what an error means) and errorqueue.py
     read     endpoint.py, with ancillary_receive.py
-    options  options.py (state and tables), sockopt_set.py, sockopt_get.py, memberships.py, extension_headers.py
+    options  options.py (state and tables), sockopt_get.py, sockopt_set.py with one file a level,
+             memberships.py, extension_headers.py
     filters  bpf.py, bpf_check.py
     policy   policy.py (who and what), pairs.py (which messages)
     show     procfs.py: the text of /proc/net/icmp
