@@ -1,4 +1,4 @@
-"""What several benchmarks stand on: a network namespace of their own, C programs, long paths, load, and figures."""
+"""What several benchmarks stand on: namespaces of their own, commands, C programs, long paths, load, and figures."""
 
 from __future__ import annotations
 
@@ -22,18 +22,81 @@ if TYPE_CHECKING:
     import resource
     from collections.abc import Callable, Iterable, Iterator
 
-CLONE_NEWNET = 0x40000000
+CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWNET = 0x00020000, 0x20000000, 0x40000000
+PR_SET_PDEATHSIG = 1
+NOBODY = 65534
 YARDSTICKS = Path(__file__).resolve().parent / "yardstick"
 SOURCE = Path(__file__).resolve().parent.parent / "src"
+SCRIPT = SOURCE.parent / "scripts" / "pingsock"
 _ENTRY = struct.Struct("=4sHHQ")
 
 
 def enter_namespace() -> None:
     """Move this process into a network namespace in which everybody may open ping sockets."""
-    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET):
-        raise SystemExit(f"{sys.argv[0]}: needs root, to make a network namespace")
+    _unshare(CLONE_NEWNET)
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     Path("/proc/sys/net/ipv4/ping_group_range").write_text("0 2147483647")
+
+
+def _unshare(flags: int) -> None:
+    if ctypes.CDLL(None, use_errno=True).unshare(flags):
+        raise SystemExit(f"{sys.argv[0]}: needs root, to make namespaces")
+
+
+def enclose() -> None:
+    """Go on in a new process, the first of a session and of namespaces of its own, for network, processes and mounts.
+
+    When it ends the kernel kills all that was started in it; and it is killed when the process that called this ends,
+    however that comes.
+    """
+    enter_namespace()
+    # The next child is the first of its process namespace, so there must be none before.
+    _unshare(CLONE_NEWPID | CLONE_NEWNS)
+    parent = os.getpid()
+    child = os.fork()
+    if child:
+        _, status = os.waitpid(child, 0)
+        os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if not os.path.exists(f"/proc/{parent}"):
+        os._exit(1)
+    os.setsid()
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+    subprocess.run(["mount", "-t", "proc", "proc", "/proc"], check=True)
+
+
+def start_as_nobody(command: list[str], **arguments: Any) -> subprocess.Popen[bytes]:
+    """Start a command without privileges; `arguments` are those of Popen."""
+    # This process stays root: a program with file capabilities, as Debian's ping, shows its memory to nobody else.
+    return subprocess.Popen(command, user=NOBODY, group=NOBODY, extra_groups=[], **arguments)
+
+
+def pingsock_command(*arguments: str, interpreter: str = sys.executable) -> list[str]:
+    """The installed script with these arguments."""
+    return [interpreter, str(SCRIPT), *arguments]
+
+
+def installed_environment(interpreter: str = sys.executable) -> dict[str, str]:
+    """In which the script runs as if it were installed: the package is found and its byte code is there."""
+    subprocess.run([interpreter, "-m", "compileall", "-qq", SOURCE], check=True)
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "PYTHONPATH": str(SOURCE)}
+
+
+def proportional_set_size(process: int | str = "self") -> float:
+    """MiB of a process, what it shares counted in proportion."""
+    for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) / 1024
+    raise SystemExit(f"/proc/{process}/smaps_rollup tells no Pss")
+
+
+def available_memory() -> float:
+    """MiB the kernel thinks it could still give to programs."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) / 1024
+    raise SystemExit("/proc/meminfo tells no MemAvailable")
 
 
 def build(name: str) -> str:

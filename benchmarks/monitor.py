@@ -19,9 +19,8 @@ import itertools
 import os
 import pickle
 import time
-from pathlib import Path
 
-from bed import addresses, enter_namespace, load
+from bed import addresses, enter_namespace, load, proportional_set_size
 from pingsock.probe.blocking import BlockingProber
 from pingsock.probe.histogram import Histogram
 from pingsock.probe.records import Reply, Skipped
@@ -57,14 +56,6 @@ def watch(hosts: list[str], seconds: int) -> dict[str, object]:
         "memory": proportional_set_size(),
         "overrun": overrun,
     }
-
-
-def proportional_set_size() -> float:
-    """MiB of this process, what it shares counted in proportion."""
-    for line in Path("/proc/self/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) / 1024
-    raise SystemExit("/proc/self/smaps_rollup tells no Pss")
 
 
 def start_shard(hosts: list[str], seconds: int) -> tuple[int, int]:

@@ -10,25 +10,20 @@ sockets are closed to the caller it measures the embedded socket, and says so.
 from __future__ import annotations
 
 import argparse
-import compileall
-import os
 import resource
 import shutil
 import statistics
 import subprocess
 import sys
-from pathlib import Path
 
-SOURCE = Path(__file__).resolve().parent.parent / "src"
-SCRIPT = SOURCE.parent / "scripts" / "pingsock"
+from bed import SOURCE, installed_environment, pingsock_command
+
 TARGET = ["-c", "1", "127.0.0.1"]
 
 
-def cpu_milliseconds(command: list[str]) -> float:
+def cpu_milliseconds(command: list[str], environment: dict[str, str]) -> float:
     """User and system time of one run of `command`, children included."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    environment["PYTHONPATH"] = str(SOURCE)
     done = subprocess.run(
         command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False
     )
@@ -43,7 +38,7 @@ def commands() -> dict[str, list[str]]:
     found = {
         "python3 -c pass": [sys.executable, "-c", "pass"],
         "python3 -c 'import socket'": [sys.executable, "-c", "import socket"],
-        "pingsock ping -c 1": [sys.executable, str(SCRIPT), "ping", *TARGET],
+        "pingsock ping -c 1": pingsock_command("ping", *TARGET),
     }
     iputils = shutil.which("ping")
     if iputils:
@@ -56,11 +51,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=30, help="rounds, at least 20 (default 30)")
     rounds = max(parser.parse_args().rounds, 20)
-    compileall.compile_dir(SOURCE, quiet=2)
+    environment = installed_environment()
     measured: dict[str, list[float]] = {name: [] for name in commands()}
     for _ in range(rounds):
         for name, command in commands().items():
-            measured[name].append(cpu_milliseconds(command))
+            measured[name].append(cpu_milliseconds(command, environment))
     bare = next(iter(measured.values()))
     print(f"{rounds} interleaved rounds, {sys.executable} {sys.version.split()[0]}, {kind_of_socket()} socket")
     for name, times in measured.items():
