@@ -222,6 +222,9 @@ ping -M want -c 2 -i .3 -s 1450 -W 1 fd77:2::2
 ping -M dont -c 2 -i .3 -s 1450 -W 1 10.77.2.2
 ping -M dont -c 2 -i .3 -s 1450 -W 1 fd77:2::2
 ping -M dont -c 1 -s 3000 10.77.1.1
+ping -M dont -c 1 -s 2000 10.77.2.2
+ping -M dont -c 1 -s 2000 fd77:2::2
+ping -M want -c 1 -s 2000 10.77.1.1
 ping -M do -c 1 10.77.2.2
 ping -M dont -c 1 10.77.2.2
 ping -M want -c 1 10.77.2.2
@@ -232,6 +235,7 @@ ping -M do -c 1 -s 1353 fd77:2::2
 ping -M do -c 1 -s 1473 -W .5 10.77.1.1
 ping -M do -c 2 -i .2 -s 1473 -W .5 10.77.1.1
 ping -M do -c 1 -s 1453 -W .5 fd77:1::1
+ping -M do -c 1 -s 2000 fd77:1::1
 ping -M do -c 1 -s 2000 -W .5 -q 10.77.1.1
 ping -M do -M dont -c 1 -s 3000 10.77.1.1
 ping -M probe -c 1 10.77.2.2
@@ -255,6 +259,7 @@ ping -Q 0XB8 -c 1 10.77.2.2
 ping -Q 255 -c 1 10.77.2.2
 ping -Q 0x20 -c 1 fd77:2::2
 ping -Q 184 -c 1 fd77:2::2
+ping -Q 255 -c 1 fd77:2::2
 ping -6 -Q 256 fd77:2::2
 ping -c 1 -W 1 10.78.1.26
 ping -c 1 -W 1 10.78.1.12
@@ -396,6 +401,8 @@ ping -v -c 1 server6.test
 ping -v -4 -c 1 10.77.2.2
 ping -v -6 -c 1 fd77:2::2
 ping -v -c 1 localhost
+ping -v -U -c 1 ::1
+ping -v -4 -c 1 server.test
 ping -v -q -c 1 10.77.2.2
 ping -v -c 1 nosuchname.invalid
 ping -v -c 1 10.77.3.1
@@ -411,6 +418,7 @@ ping -p abc -c 1 10.77.2.2
 ping -p a -c 1 10.77.2.2
 ping -p A5 -c 1 fd77:2::2
 ping -p ff -s 8 -c 1 10.77.2.2
+ping -p ab -s 5 -c 1 10.77.2.2
 ping -p fff -c 1 10.77.2.2
 ping -p 12zz -c 1 10.77.2.2
 ping -q -p ff -c 1 10.77.2.2
@@ -527,12 +535,17 @@ PACE = """
 ping -A -c 3 10.77.2.2
 ping -A -c 3 fd77:2::2
 ping -A -q -c 3 10.77.2.2
+ping -A -i .2 -c 3 -q 10.77.2.2
 ping -A -c 2 -W .3 10.77.3.99
 ping -f -c 3 -i .2 10.77.2.2
 ping -f -c 3 -i .2 fd77:2::2
 ping -f -q -c 3 -i .2 10.77.2.2
+ping -f -i .01 -c 5 10.77.2.2
+ping -f -i .01 -c 5 fd77:2::2
+ping -f -i .01 -c 3 -q 10.77.2.2
 ping -f -c 3 -i .2 -W .3 10.77.3.99
 ping -f -c 2 -i .3 10.77.3.1
+ping -f -c 2 -i .3 fd77:3::1
 ping -f -c 2 -i .3 10.78.1.2
 ping -f -c 3 -i .3 10.78.1.42
 ping -f -c 2 -i .3 -W 1 10.78.1.7
@@ -557,6 +570,7 @@ ping -l 1 -c 2 -i .2 10.77.2.2
 ping -l 2 -c 2 -i .2 10.78.1.23
 ping -l 3 -c 3 -i .2 10.78.1.23
 ping -l 3 -c 5 -i .2 10.78.1.23
+ping -l 3 -c 5 -i .2 10.77.2.2
 ping -l 3 -c 1 -i .2 10.78.1.23
 ping -l 3 -c 3 -i .2 -W .3 10.77.3.99
 ping -l 4 -c 4 -i .2 10.78.1.23
@@ -622,6 +636,7 @@ ping -R -c 1 server.test
 ping -n -R -c 2 -i .2 server.test
 ping -R -q -c 1 10.77.2.2
 ping -R -c 1 127.0.0.1
+ping -R -c 2 -i .2 127.0.0.1
 ping -R -c 2 -i .2 10.77.1.1
 ping -R -c 1 -W .3 10.77.3.1
 ping -R -c 2 -i .3 10.78.1.1

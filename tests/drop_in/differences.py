@@ -257,6 +257,11 @@ NEWER = [
         "ping -p ff -s 8 -c 1 10.77.2.2",
     ),
     Difference(
+        "likewise, of five bytes",
+        (("ab00000000$", "ababababab"),),
+        "ping -p ab -s 5 -c 1 10.77.2.2",
+    ),
+    Difference(
         "later versions read all options before they print the version",
         refusal("ping: invalid argument: '0': out of range: 1 <= value <= 9223372036854775807", 1),
         "ping -V -c 0",

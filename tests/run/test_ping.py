@@ -7,14 +7,14 @@ import shlex
 import pytest
 
 from cli.ping_network import masked
-from cli.test_ping_against_iputils import SAME
+from run.ping_command_lines import COMMAND_LINES
 from run.programs import RunNetwork
 
 DEVIATIONS = {":: -c 1"}
 """D5 of docs/deviations.md: a raw socket sends to ::1 instead."""
-LEARNING = {command for command in SAME if "-s 1450" in command or "-M dont -c 1 -s 2000 fd" in command}
+LEARNING = {command for command in COMMAND_LINES if "-s 1450" in command or "-M dont -c 1 -s 2000 fd" in command}
 """What they print depends on what was learned of the path before, and a service remembers."""
-COMMANDS = [command for command in SAME if command not in DEVIATIONS]
+COMMANDS = [command for command in COMMAND_LINES if command not in DEVIATIONS]
 
 
 def check_same(network: RunNetwork, command: str, way: str) -> None:
@@ -43,6 +43,6 @@ def test_served_by_the_supervisor_it_prints_and_returns_the_same(network: RunNet
     check_same(network, command, "embedded")
 
 
-@pytest.mark.parametrize("command", SAME[::10])
+@pytest.mark.parametrize("command", COMMAND_LINES[::10])
 def test_on_handed_over_sockets_it_prints_and_returns_the_same(network: RunNetwork, command: str) -> None:
     check_same(network, command, "borrowed")
