@@ -116,6 +116,22 @@ def test_a_receive_takes_as_many_as_it_asks_for(client: Client) -> None:
     assert [client.receive(3).result, client.receive(3).result, client.receive(3).errno] == [3, 2, errno.EAGAIN]
 
 
+def test_a_batch_that_meets_an_error_leaves_it_for_the_next_call(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (endpoint,) = client.stack.idents.owners(77)
+    take = endpoint.recvmsg
+
+    def take_and_fail(*arguments: int) -> object:
+        received = take(*arguments)
+        endpoint.set_pending_error(errno.EHOSTUNREACH)
+        return received
+
+    monkeypatch.setattr(endpoint, "recvmsg", take_and_fail)
+    client.stack.deliver_untrusted(arriving(0, 77), 2, 1)
+    assert (client.receive(8).result, client.receive(8).errno) == (1, errno.EHOSTUNREACH)
+
+
 def test_one_byte_of_readiness_is_there_exactly_while_something_waits(client: Client) -> None:
     seen = [client.ready]
     for _ in range(2):

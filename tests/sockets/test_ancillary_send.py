@@ -286,6 +286,10 @@ def test_one_bad_item_refuses_the_send(bed: Bed, ip: Family) -> None:
     assert bed.nothing_sent()
 
 
+def test_too_much_ancillary_data_finds_no_buffer(bed: Bed) -> None:
+    assert send_with(bed, V4, (IP, linux.IP_TTL, bytes(200_000))) == "ENOBUFS"
+
+
 def source_route() -> tuple[int, int, bytes]:
     return IP, linux.IP_RETOPTS, b"\x83\x07\x04" + V4.pack(V4.far) + b"\0"
 

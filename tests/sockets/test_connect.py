@@ -307,6 +307,16 @@ def test_disconnect_keeps_a_bound_address_though_the_ident_goes(bed: Bed, ip: Fa
 
 
 @both_families
+def test_an_address_given_to_bind_once_makes_disconnect_keep_later_ones(bed: Bed, ip: Family) -> None:
+    sock = bed.socket(ip, bound=ip.host)
+    sock.connect_sockaddr(DISCONNECT)
+    sock.bind(ip.name_of(ip.any))
+    sock.connect(ip.name_of(ip.far_elsewhere, 9))
+    sock.connect_sockaddr(DISCONNECT)
+    assert sock.getsockname()[0] == ip.elsewhere
+
+
+@both_families
 def test_disconnect_keeps_data_that_waits(bed: Bed, ip: Family) -> None:
     sock = bed.connected(ip)
     bed.reply(sock, b"waiting")

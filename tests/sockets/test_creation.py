@@ -211,6 +211,14 @@ BAD_RANGE_TEXTS = {
     "blanks alone": "  ",
     "a vertical tab between": "1\v2",
     "a vertical tab behind": "1 2\v",
+    "an underscore": "1_000 2000",
+    "binary": "0b1 5",
+    "octal as in Python": "0o7 9",
+    "a sign before": "+5 6",
+    "a sign between": "5 +6",
+    "octal that is none": "08 9",
+    "hexadecimal without digits": "0x 5",
+    "hexadecimal twice": "0x0x5 9",
 }
 
 

@@ -191,6 +191,17 @@ def test_v6_options_need_four_bytes(bed: Bed) -> None:
     assert outcome(bed.socket(V6).setsockopt, IP6, linux.IPV6_UNICAST_HOPS, b"\x01") == "EINVAL"
 
 
+@each("option", [linux.SO_TYPE, linux.SO_BROADCAST, linux.SO_ZEROCOPY, linux.SO_DETACH_FILTER, 99])
+def test_options_of_the_socket_level_need_four_bytes_before_anything_else(bed: Bed, option: int) -> None:
+    assert outcome(bed.socket(V4).setsockopt, SOCKET, option, bytes(3)) == "EINVAL"
+
+
+def test_an_option_may_be_longer_than_what_counts_of_it(bed: Bed) -> None:
+    sock = bed.socket(V4)
+    sock.setsockopt(IP, linux.IP_TTL, struct.pack("=i", 7) + bytes(200_000))
+    assert sock.getsockopt(IP, linux.IP_TTL) == 7
+
+
 NOT_OURS = {
     "IP_HDRINCL": (V4, IP, linux.IP_HDRINCL, 1),
     "IPV6_UNICAST_HOPS on v4": (V4, IP6, linux.IPV6_UNICAST_HOPS, 1),
@@ -275,6 +286,13 @@ def test_a_device_of_an_unknown_name_is_none(bed: Bed, ip: Family) -> None:
     assert outcome(bed.socket(ip).setsockopt, SOCKET, linux.SO_BINDTODEVICE, b"nowhere0") == "ENODEV"
 
 
+def test_a_device_can_be_bound_by_an_index_nobody_has(bed: Bed) -> None:
+    sock = bed.socket(V4)
+    sock.setsockopt(SOCKET, linux.SO_BINDTOIFINDEX, NOWHERE)
+    assert sock.getsockopt(SOCKET, linux.SO_BINDTOIFINDEX) == NOWHERE
+    assert outcome(sock.sendto, request(V4), (V4.far, 0)) == "ENODEV"
+
+
 UNICAST_IFS = {"v4": (V4, linux.IP_UNICAST_IF), "v6": (V6, linux.IPV6_UNICAST_IF)}
 
 
@@ -311,75 +329,15 @@ def test_multicast_if_v6(bed: Bed, interface: str, result: str) -> None:
     assert outcome(bed.socket(V6).setsockopt, IP6, linux.IPV6_MULTICAST_IF, index) == result
 
 
-# Groups
-
-
-def membership(bed: Bed, ip: Family, group: str, interface: str = "ps0") -> bytes:
-    if ip is V4:
-        return V4.pack(group) + V4.pack(V4.host)
-    return struct.pack(linux.IPV6_MREQ_LAYOUT, V6.pack(group), bed.index(interface))
-
-
-MEMBERSHIPS = {
-    "v4": (V4, linux.IP_ADD_MEMBERSHIP, linux.IP_DROP_MEMBERSHIP),
-    "v6": (V6, linux.IPV6_ADD_MEMBERSHIP, linux.IPV6_DROP_MEMBERSHIP),
-}
-
-
-@rows("ip,add,drop", MEMBERSHIPS)
-def test_a_group_is_joined_once_and_left_once(bed: Bed, ip: Family, add: int, drop: int) -> None:
-    sock, value = bed.socket(ip), membership(bed, ip, ip.group)
-    results = [outcome(sock.setsockopt, ip.level, option, value) for option in (add, add, drop, drop)]
-    assert results == ["OK", "EADDRINUSE", "OK", "EADDRNOTAVAIL"]
-
-
-@rows("ip,add,drop", MEMBERSHIPS)
-def test_only_a_group_can_be_joined(bed: Bed, ip: Family, add: int, drop: int) -> None:
-    assert outcome(bed.socket(ip).setsockopt, ip.level, add, membership(bed, ip, ip.far)) == "EINVAL"
-
-
-# Without index or address: no route leads to the group, as to 10.66.4/24 none does.
-LEAVING: dict[str, tuple[Family, int, Callable[[Bed], bytes], str]] = {
-    "v4 what is no group": (V4, linux.IP_DROP_MEMBERSHIP, lambda bed: membership(bed, V4, V4.far), "EADDRNOTAVAIL"),
-    "v4 at nobody's address": (
-        V4,
-        linux.IP_DROP_MEMBERSHIP,
-        lambda _bed: V4.pack(V4.group) + V4.pack(V4.distant),
-        "EADDRNOTAVAIL",
-    ),
-    "v4 on no interface": (
-        V4,
-        linux.IP_DROP_MEMBERSHIP,
-        lambda _bed: struct.pack(linux.IP_MREQN_LAYOUT, V4.pack(V4.group), bytes(4), NOWHERE),
-        "EADDRNOTAVAIL",
-    ),
-    "v4 towards no route": (V4, linux.IP_DROP_MEMBERSHIP, lambda _bed: V4.pack("10.66.4.1") + bytes(4), "ENODEV"),
-    "v6 what is no group": (V6, linux.IPV6_DROP_MEMBERSHIP, lambda bed: membership(bed, V6, V6.far), "EINVAL"),
-    "v6 on no interface": (
-        V6,
-        linux.IPV6_DROP_MEMBERSHIP,
-        lambda _bed: struct.pack(linux.IPV6_MREQ_LAYOUT, V6.pack(V6.group), NOWHERE),
-        "EADDRNOTAVAIL",
-    ),
-}
-
-
-@rows("ip,drop,value,result", LEAVING)
-def test_what_was_not_joined_cannot_be_left(
-    bed: Bed, ip: Family, drop: int, value: Callable[[Bed], bytes], result: str
-) -> None:
-    assert outcome(bed.socket(ip).setsockopt, ip.level, drop, value(bed)) == result
-
-
-def test_without_an_interface_a_v6_group_is_left_wherever_it_was_joined(bed: Bed) -> None:
-    sock = bed.socket(V6)
-    sock.setsockopt(IP6, linux.IPV6_ADD_MEMBERSHIP, membership(bed, V6, V6.group, "ps1"))
-    anywhere = struct.pack(linux.IPV6_MREQ_LAYOUT, V6.pack(V6.group), 0)
-    results = [outcome(sock.setsockopt, IP6, linux.IPV6_DROP_MEMBERSHIP, anywhere) for _ in range(2)]
-    assert results == ["OK", "EADDRNOTAVAIL"]
-
-
 # What only reading shows
+
+
+@both_families
+def test_ip_protocol_reads_the_ident(bed: Bed, ip: Family) -> None:
+    sock = bed.socket(ip)
+    assert sock.getsockopt(IP, linux.IP_PROTOCOL) == 0
+    sock.bind(ip.name_of(ip.any))
+    assert sock.getsockopt(IP, linux.IP_PROTOCOL) == sock.getsockname()[1]
 
 
 @both_families
@@ -389,6 +347,17 @@ def test_timestamping_reads_flags_and_a_clock(bed: Bed, ip: Family, option: int)
     sock.setsockopt(SOCKET, option, 0x18)
     assert sock.getsockopt(SOCKET, option, 64) == struct.pack("=II", 0x18, 0)
     assert sock.getsockopt(SOCKET, option) == 0x18
+
+
+TIMESTAMPING_REFUSALS = {
+    "a hardware clock": (linux.SOF_TIMESTAMPING_BIND_PHC, "EOPNOTSUPP"),
+    "OPT_ID_TCP without OPT_ID": (linux.SOF_TIMESTAMPING_OPT_ID_TCP, "EINVAL"),
+}
+
+
+@rows("flags,result", TIMESTAMPING_REFUSALS)
+def test_timestamping_refuses(bed: Bed, flags: int, result: str) -> None:
+    assert outcome(bed.socket(V4).setsockopt, SOCKET, linux.SO_TIMESTAMPING, flags) == result
 
 
 TIMEOUTS = {

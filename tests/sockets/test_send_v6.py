@@ -221,6 +221,14 @@ def test_the_source_in_pktinfo_is_ignored(bed: Bed, way: str) -> None:
     assert bed.one_sent().source == V6.host
 
 
+def test_freely_bound_to_a_foreign_address_send_uses_it(bed: Bed) -> None:
+    sock = bed.socket(V6)
+    set6(sock, linux.IPV6_FREEBIND, 1)
+    sock.bind(V6.name_of(V6.distant))
+    sock.sendto(request(V6), V6.name_of(V6.far))
+    assert bed.one_sent().source == V6.distant
+
+
 @each("source", [V6.distant, V6.group])
 def test_the_source_in_pktinfo_of_one_packet_is_checked(bed: Bed, source: str) -> None:
     ancillary = [(linux.SOL_IPV6, linux.IPV6_PKTINFO, pktinfo(bed, source=source))]

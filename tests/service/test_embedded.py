@@ -1,4 +1,4 @@
-"""What becomes of a served socket that its program forgets, forks with, or closes under a waiting thread."""
+"""Sockets served in the own process: closed under a waiting thread, forgotten, forked with, interrupted."""
 
 from __future__ import annotations
 
@@ -139,26 +139,6 @@ def test_a_child_cannot_use_its_copy_even_if_the_lock_was_held(server: EmbeddedS
     with server.lock:
         assert exit_status_of_child(sock.getsockname) == EBADF
         assert exit_status_of_child(server.close) == 0
-    sock.close()
-
-
-def test_a_batch_that_meets_an_error_leaves_it_for_the_next_call(server: EmbeddedServer) -> None:
-    connection = server.connect()
-    sock = ServedPingSocket(AF_INET, connection)
-    sock.bind(ANY)
-    sock.sendto(ECHO, HERE)
-    endpoint = next(iter(server.stack.idents.owners(sock.getsockname()[1])))
-    take = endpoint.recvmsg
-
-    def take_and_fail(*arguments: int) -> object:
-        received = take(*arguments)
-        endpoint.set_pending_error(EBADF)
-        return received
-
-    endpoint.recvmsg = take_and_fail  # type: ignore[assignment, method-assign]
-    request = Request(frames.RECEIVE, linux.MSG_DONTWAIT, 100, 0, frames.count_to_bytes(8))
-    answer = connection.exchange(request)
-    assert (answer.result, endpoint.pending_error) == (1, EBADF)
     sock.close()
 
 
