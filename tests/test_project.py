@@ -117,6 +117,29 @@ def test_imports_keep_to_the_layers() -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
+ROOMS = re.findall(
+    r"(?m)^\| `(\w+)/` .*\| (.*) \|$",
+    (ROOT / "docs/development.md").read_text().partition("## Rooms")[2].partition("\n## ")[0],
+)
+"""Each room of the documentation, and what it says the room may import."""
+
+
+def test_the_rooms_of_the_documentation_are_those_of_the_house() -> None:
+    rooms = {path.name for path in (ROOT / "src/pingsock").iterdir() if (path / "__init__.py").exists()}
+    assert {room for room, _ in ROOMS} == rooms
+
+
+@pytest.mark.parametrize(("room", "may"), [row for row in ROOMS if row[0] != "cli"])
+def test_a_room_imports_what_its_documentation_says(room: str, may: str) -> None:
+    used = {
+        node.module.split(".")[1]
+        for path in (ROOT / "src/pingsock" / room).rglob("*.py")
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("pingsock.")
+    }
+    assert used - {room} == set(re.findall(r"`(\w+)`", may))
+
+
 def test_every_kind_of_socket_is_diagnosed() -> None:
     assert tuple(OPENERS) == KINDS
 
@@ -130,7 +153,7 @@ def test_documentation_has_every_cure() -> None:
         assert line in plain_text, cure
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/sockets.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/icmplib.md", "docs/sockets.md"])
 def test_examples_of_the_library_run(document: str) -> None:
     from sockets_unit.private import EVERYBODY, in_private_network
 
