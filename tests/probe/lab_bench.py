@@ -12,7 +12,8 @@ from pingsock.probe.clock import SECOND
 from pingsock.probe.prober import Prober
 from pingsock.probe.schedule import NEVER
 from pingsock.probe.target import DEFAULT_OPTIONS, ProbeOptions, Target
-from pingsock.service.session import READABLE, Session
+from pingsock.run.served_file import READABLE
+from pingsock.service.session import Session
 from pingsock.sockets.choose import OPENERS
 from pingsock.sockets.served import ServedPingSocket
 from pingsock.stack.policy import Credentials

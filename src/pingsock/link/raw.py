@@ -60,6 +60,10 @@ def _open_family(family: int, packer: Packer) -> tuple[RawReceiver, RawSender] |
         raise
 
 
+def _dropped(_packet: bytes, _interface: int, _stamp: int, _fragment_size: int) -> None:
+    """Nobody is there yet to take it."""
+
+
 class RawLink:
     """A host's own network, for a stack. All of `stack.network.Network`, and what drives it.
 
@@ -140,11 +144,14 @@ class RawLink:
             return 0
         if isinstance(half, RawSender):
             return half.read_stamps(self._transmitted)
-        return half.receive(self._deliver)
+        return half.receive(_dropped if self._receiver is None else self._receiver.deliver_untrusted)
 
-    def _deliver(self, packet: bytes, interface: int, stamp: int, fragment_size: int) -> None:
-        if self._receiver is not None:
-            self._receiver.deliver_untrusted(packet, interface, stamp, fragment_size)
+    def receives_first(self) -> None:
+        """Promise that before each question to this link `receive` was called for all that was readable then.
+
+        It need not look for changes of routes and addresses by itself any more.
+        """
+        self._routes.is_told_of_news = True
 
     def _transmitted(self, stamp_key: int, stamp: int, scheduled: bool, packet: bytes) -> None:
         if self._receiver is not None:

@@ -6,6 +6,7 @@ import errno
 import os
 import struct
 import time
+from functools import lru_cache
 
 from pingsock.link.fragments import fragment_ipv4, fragment_ipv6
 from pingsock.link.prefixes import os_error
@@ -44,6 +45,33 @@ class Identifications:
         return number
 
 
+def _header4(
+    source: bytes,
+    destination: bytes,
+    hop_limit: int,
+    traffic_class: int,
+    identification: int,
+    dont_fragment: bool,
+    options: bytes,
+    total_length: int,
+) -> bytes:
+    return IPv4Header(
+        source,
+        destination,
+        IPPROTO_ICMP,
+        hop_limit,
+        traffic_class,
+        identification,
+        dont_fragment,
+        options=options,
+        total_length=total_length,
+    ).to_bytes()
+
+
+_kept_header4 = lru_cache(maxsize=4096)(_header4)
+"""For the headers of packets that differ in nothing but their message: nobody may fragment them."""
+
+
 class Packer:
     """Makes packets. `own_addresses` tells this host's IPv4 addresses, `flow_labels` whether labels are automatic."""
 
@@ -73,19 +101,18 @@ class Packer:
             destination, options = first_hop(options, destination)
             now = time.time_ns() // 1_000_000 % _MILLISECONDS_A_DAY
             options = fill_outgoing(options, outbound.source, now, local=self._own_addresses())
-        header = IPv4Header(
+        identification = self._identification4(outbound)
+        header = (_header4 if identification or options else _kept_header4)(
             outbound.source,
             destination,
-            IPPROTO_ICMP,
             outbound.hop_limit,
             outbound.traffic_class,
-            self._identification4(outbound),
+            identification,
             outbound.dont_fragment,
-            options=options,
-            total_length=MINIMUM_HEADER_LENGTH + len(options) + len(outbound.message),
+            options,
+            MINIMUM_HEADER_LENGTH + len(options) + len(outbound.message),
         )
-        packet = header.to_bytes() + outbound.message
-        return destination, _fragments(packet, outbound.fragment_size, fragment_ipv4)
+        return destination, _fragments(header + outbound.message, outbound.fragment_size, fragment_ipv4)
 
     def _identification4(self, outbound: Outbound) -> int:
         """Zero in packets nobody may fragment, as in Linux: it would serve nothing (RFC 6864)."""

@@ -21,6 +21,7 @@ from __future__ import annotations
 import errno
 import socket
 import struct
+from functools import lru_cache
 
 from pingsock.link import filters
 from pingsock.link.prefixes import is_link_local, is_multicast
@@ -64,6 +65,17 @@ _LEFT_BY_ICMP = frozenset(
     }
 )
 """What an ICMP error that quotes protocol 255 may leave pending on the socket; a send then fails once for no reason."""
+
+
+@lru_cache(maxsize=4096)
+def _address(family: int, destination: bytes, interface: int) -> tuple[Any, ...]:
+    text = socket.inet_ntop(family, destination)
+    return (text, 0, 0, interface) if family == AF_INET6 else (text, 0)
+
+
+@lru_cache(maxsize=1024)
+def _packet_information4(interface: int, source: bytes) -> Item:
+    return SOL_IP, linux.IP_PKTINFO, _PKTINFO4.pack(interface, source, bytes(4))
 
 
 class RawSender:
@@ -115,7 +127,7 @@ class RawSender:
         """
         destination, fragments = self._pack(packet)
         self._set_socket_options(packet)
-        to = self._to(destination, packet.interface)
+        to = _address(self.family, destination, packet.interface)
         flags = linux.MSG_DONTROUTE if packet.dont_route else 0
         common = self._ancillary(packet, names_source and not packet.transparent)
         for at, fragment in enumerate(fragments):
@@ -139,10 +151,6 @@ class RawSender:
             if err.errno not in _LEFT_BY_ICMP:
                 raise
             self.socket.sendmsg([data], items, flags, to)
-
-    def _to(self, destination: bytes, interface: int) -> tuple[Any, ...]:
-        text = socket.inet_ntop(self.family, destination)
-        return (text, 0, 0, interface) if self.family == AF_INET6 else (text, 0)
 
     def _set_socket_options(self, packet: Outbound) -> None:
         """What cannot travel with the packet."""
@@ -169,7 +177,7 @@ class RawSender:
     def _ancillary4(self, packet: Outbound, source: bytes) -> list[Item]:
         items = []
         if packet.interface or any(source):
-            items.append((SOL_IP, linux.IP_PKTINFO, _PKTINFO4.pack(packet.interface, source, bytes(4))))
+            items.append(_packet_information4(packet.interface, source))
         if packet.traffic_class:
             items.append((SOL_IP, linux.IP_TOS, _INT.pack(packet.traffic_class)))
         return items

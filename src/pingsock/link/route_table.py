@@ -95,6 +95,8 @@ class RouteTable:
         self._led: dict[tuple[object, ...], tuple[bool, float]] = {}
         self._book: AddressBook | None = None
         self._book_until = 0.0
+        self.is_told_of_news = False
+        """Somebody watches `fileno` and calls `refresh` in time, so that no question need look for news first."""
 
     def close(self) -> None:
         """Idempotent."""
@@ -109,6 +111,10 @@ class RouteTable:
         """Drop what is kept if the kernel has told of a change."""
         if self._news.arrived():
             self.flush()
+
+    def _look_for_news(self) -> None:
+        if not self.is_told_of_news:
+            self.refresh()
 
     def flush(self) -> None:
         """Drop what is kept, but not the learned path MTUs."""
@@ -131,7 +137,7 @@ class RouteTable:
         dont_route: bool = False,
     ) -> Route:
         """As `stack.network.Network.route`."""
-        self.refresh()
+        self._look_for_news()
         key = (family, destination, source, interface, traffic_class, mark, dont_route)
         known = self._routes.get(key)
         if known is not None and known[1] > self._clock():
@@ -166,7 +172,7 @@ class RouteTable:
         one where there is none by this; for an order if none is. Where this is False, nobody may name the source. Where
         it is True one should, since rules may choose a routing table by the source.
         """
-        self.refresh()
+        self._look_for_news()
         key = (destination, source, interface, mark)
         known = self._led.get(key)
         if known is not None and known[1] > self._clock():
@@ -208,7 +214,7 @@ class RouteTable:
 
     def address_kind(self, family: int, address: bytes, interface: int = 0) -> int:
         """As `stack.network.Network.address_kind`."""
-        self.refresh()
+        self._look_for_news()
         return self._address_book().kind(family, address, interface)
 
     def interface(self, index: int) -> Interface:
@@ -220,7 +226,7 @@ class RouteTable:
 
     def interface_index(self, name: str) -> int:
         """Index of an interface; ENODEV."""
-        self.refresh()
+        self._look_for_news()
         for interface in self._address_book().interfaces.values():
             if interface.name == name:
                 return interface.index
@@ -228,12 +234,12 @@ class RouteTable:
 
     def interface_name(self, index: int) -> str:
         """Name of an interface; ENODEV."""
-        self.refresh()
+        self._look_for_news()
         return self.interface(index).name
 
     def interface_address(self, family: int, interface: int) -> bytes:
         """The first address of that family on an interface, b"" if it has none; ENODEV."""
-        self.refresh()
+        self._look_for_news()
         self.interface(interface)
         for entry in self._address_book().addresses:
             if entry.interface == interface and entry.family == family and entry.usable:
@@ -242,7 +248,7 @@ class RouteTable:
 
     def interface_with(self, family: int, address: bytes) -> int:
         """Index of the interface that has an address, 0 if none has."""
-        self.refresh()
+        self._look_for_news()
         for entry in self._address_book().addresses:
             if entry.address == address and entry.family == family:
                 return entry.interface
@@ -250,7 +256,7 @@ class RouteTable:
 
     def all_addresses(self, family: int) -> frozenset[bytes]:
         """Every address of this host."""
-        self.refresh()
+        self._look_for_news()
         return frozenset(entry.address for entry in self._address_book().addresses if entry.family == family)
 
     def _address_book(self) -> AddressBook:

@@ -98,7 +98,7 @@ class Request(Value):
     def to_bytes(self) -> bytes:
         """The frame."""
         head = _REQUEST.pack(self.operation, self.number, self.first, self.second, self.third)
-        return head + self.body + messages_to_bytes(self.messages)
+        return head + (messages_to_bytes(self.messages) if self.messages else self.body)
 
 
 class Answer(Value):
@@ -116,7 +116,7 @@ class Answer(Value):
     def to_bytes(self) -> bytes:
         """The frame."""
         head = _ANSWER.pack(self.operation | ANSWER, self.number, self.errno, self.result, self.flags)
-        return head + self.body + messages_to_bytes(self.messages)
+        return head + (messages_to_bytes(self.messages) if self.messages else self.body)
 
 
 class Message(Value):
@@ -138,11 +138,19 @@ class Message(Value):
 
     def to_bytes(self) -> bytes:
         """The message's part of a frame."""
-        address_length = NO_ADDRESS if self.address is None else len(self.address)
-        parts = [_MESSAGE.pack(self.flags, len(self.data), len(self.items), address_length), self.address or b""]
-        for level, kind, content in self.items:
-            parts += (_ITEM.pack(level, kind, len(content)), content)
-        return b"".join((*parts, self.data))
+        return b"".join(self.pieces())
+
+    def pieces(self) -> list[bytes]:
+        """What `to_bytes` joins."""
+        data, items, address = self.data, self.items, self.address
+        if address is None:
+            pieces = [_MESSAGE.pack(self.flags, len(data), len(items), NO_ADDRESS)]
+        else:
+            pieces = [_MESSAGE.pack(self.flags, len(data), len(items), len(address)), address]
+        for level, kind, content in items:
+            pieces += (_ITEM.pack(level, kind, len(content)), content)
+        pieces.append(data)
+        return pieces
 
 
 def parse_request_untrusted(frame: bytes) -> Request:
@@ -192,13 +200,18 @@ def _message_untrusted(body: bytes, at: int) -> tuple[Message, int]:
     address: bytes | None = None
     if address_length != NO_ADDRESS:
         address, at = _bytes_untrusted(body, at, address_length)
+    items, at = _items_untrusted(body, at, count) if count else ((), at)
+    data, at = _bytes_untrusted(body, at, data_length)
+    return Message(data, items, flags, address), at
+
+
+def _items_untrusted(body: bytes, at: int, count: int) -> tuple[tuple[tuple[int, int, bytes], ...], int]:
     items = []
     for _ in range(count):
         level, kind, length = _fields_untrusted(_ITEM, body, at)
         content, at = _bytes_untrusted(body, at + _ITEM.size, length)
         items.append((level, kind, content))
-    data, at = _bytes_untrusted(body, at, data_length)
-    return Message(data, tuple(items), flags, address), at
+    return tuple(items), at
 
 
 def _fields_untrusted(layout: struct.Struct, body: bytes, at: int) -> tuple[int, ...]:
@@ -215,7 +228,7 @@ def _bytes_untrusted(body: bytes, at: int, length: int) -> tuple[bytes, int]:
 
 def messages_to_bytes(messages: Iterable[Message]) -> bytes:
     """The body that `parse_messages_untrusted` reads."""
-    return b"".join([message.to_bytes() for message in messages])
+    return b"".join([piece for message in messages for piece in message.pieces()])
 
 
 def count_to_bytes(count: int) -> bytes:

@@ -82,17 +82,16 @@ class Peer:
             return True
         except OSError:
             return False
-        return length > 0 and self._answer(bytes(_buffer[:length]))
+        return length > 0 and self._answer(_buffer[:length].tobytes())
 
     def _answer(self, frame: bytes) -> bool:
         try:
             request = parse_request_untrusted(frame)
-            special = SPECIAL.get(request.operation)
-            if special is not None:
+            if (special := SPECIAL.get(request.operation)) is not None:
                 return special(self, request)
             if self._session is None:
                 return self._send(_refusal(request, failure(EBADF)))
-            return self._send(self._session.handle(request))
+            return self._send_frame(self._session.handle(request).to_bytes())
         except BadPacket:
             return False
 

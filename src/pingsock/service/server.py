@@ -3,6 +3,16 @@
 Theory of operation: an epoll says who has something; every client has one request answered in its turn, after what the
 link has brought. Nothing waits for anybody. What one client does wrong ends its own connection.
 
+Some facts about order
+----------------------
+* In a kernel a call sees everything that arrived before it.
+* What one epoll_wait(2) reports was there when it returned, and whatever had come before what it reports is reported
+  too, unless it reports as much as it may.
+
+What this means here
+--------------------
+What the link has brought is taken first in each turn, once for all requests of the turn.
+
 Some facts about accepting connections
 --------------------------------------
 * Whoever connects waits in the backlog until accepted, with nothing of ours spent on them but a descriptor.
@@ -22,7 +32,9 @@ import select
 import socket
 import time
 from errno import EACCES, EAFNOSUPPORT, EMFILE, ENFILE, EOPNOTSUPP, EPERM
+from functools import partial
 
+from pingsock.link.raw_receive import BATCH
 from pingsock.service.audit import Audit, Caller
 from pingsock.service.embedded import random_below
 from pingsock.service.guard import Forbidden, Rules
@@ -43,6 +55,12 @@ if TYPE_CHECKING:
     from pingsock.wire.transit import Outbound
 
 ACCEPTED_A_TURN = 16
+MOST_EVENTS = 1023
+"""That epoll reports at once."""
+MOST_BATCHES = 16
+"""Of arrivals taken at once from one socket of the link: more than a socket holds, but not a flood without end."""
+ANSWERED_IN_ONE_GO = 64
+"""Requests after which the link is looked at again: each may bring a reply, and the link holds thousands."""
 SPARE_DESCRIPTORS = 64
 """For everything but clients."""
 DESCRIPTORS_OF_A_CLIENT = 3
@@ -105,10 +123,11 @@ class Server:
         stack.on_idents_changed = link.update_idents
         link.update_idents(stack.idents.idents())
         link.want_types(stack.pairs.replies)
+        link.receives_first()
         link.guard = self._guard
         self._rules = Rules(self._configuration, link.address_kind)
         for fileno in link.filenos():
-            self.watch(fileno, self._take_arrivals)
+            self.watch(fileno, partial(self._receive, fileno))
             self._arrivals.register(fileno, select.POLLIN)
         return stack
 
@@ -128,30 +147,36 @@ class Server:
         """Wait, at most so many seconds, and do what there is to do."""
         if self._accept_again:
             timeout = min(timeout or ACCEPT_PAUSE, ACCEPT_PAUSE)
-        events = self._epoll.poll(timeout)
-        for fileno, event in events:
+        events = self._epoll.poll(timeout, MOST_EVENTS)
+        for fileno, _ in events:
+            if (call := self._inputs.get(fileno)) is not None:
+                call()
+        if len(events) == MOST_EVENTS:
+            self._take_arrivals()
+        for number, (fileno, event) in enumerate(events, 1):
             if (peer := self._peers.get(fileno)) is not None:
                 self._serve(peer, event)
-            elif (call := self._inputs.get(fileno)) is not None:
-                call()
+            if not number % ANSWERED_IN_ONE_GO:
+                self._take_arrivals()
         if self._accept_again and time.monotonic() >= self._accept_again:
             self._accept_again = 0.0
             self._epoll.register(self._listener.fileno(), select.EPOLLIN)
 
     def _take_arrivals(self) -> None:
-        """In a kernel a call sees everything that arrived before it; so do requests here."""
-        if self._link is not None:
-            for fileno, _ in self._arrivals.poll(0):
-                self._link.receive(fileno)
+        for fileno, _ in self._arrivals.poll(0):
+            self._receive(fileno)
+
+    def _receive(self, fileno: int) -> None:
+        assert self._link is not None
+        for _ in range(MOST_BATCHES):
+            if self._link.receive(fileno) < BATCH:
+                break
 
     def _serve(self, peer: Peer, event: int) -> None:
         self._asking = peer
         try:
             # The event may be of a connection that had this descriptor before, in this very turn.
-            alive = peer.flush() if peer.unsent else True
-            if alive and not peer.unsent:
-                self._take_arrivals()
-                alive = peer.read()
+            alive = self._flush(peer) if peer.unsent else peer.read()
         except Exception as error:  # noqa: BLE001 - whatever it is, the other clients go on
             self._write_line(f"closed {peer.caller}: {type(error).__name__}: {error}")
             alive = False
@@ -161,6 +186,15 @@ class Server:
             self._end(peer)
         elif peer.unsent or event & select.EPOLLOUT:
             self._epoll.modify(peer.channel.fileno(), select.EPOLLOUT if peer.unsent else select.EPOLLIN)
+
+    def _flush(self, peer: Peer) -> bool:
+        if not peer.flush():
+            return False
+        if peer.unsent:
+            return True
+        # The next request may be younger than what this turn began with.
+        self._take_arrivals()
+        return peer.read()
 
     def stop(self) -> None:
         """Leave `serve` after this turn."""

@@ -9,14 +9,14 @@ from __future__ import annotations
 from errno import EAGAIN, EBADF, EINVAL, EISCONN, EOPNOTSUPP
 
 from pingsock.service import frames
-from pingsock.service.frames import Answer, Message, Request
+from pingsock.service.frames import RECEIVE, Answer, Message, Request
 from pingsock.stack.account import UNLIMITED
 from pingsock.stack.failure import failure
 from pingsock.wire.linux import AF_INET, MSG_DONTWAIT, MSG_ERRQUEUE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from pingsock.stack.account import Account
     from pingsock.stack.endpoint import Endpoint
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     Result = tuple[int, bytes]
 
-POLLIN, POLLERR = 0x01, 0x08
-READABLE = POLLIN | POLLERR
 MOST_SENT = 64
 """Messages of one SEND that are sent; its answer tells, so that the client sends the rest with another. In between the
 others have their turn."""
@@ -69,19 +67,20 @@ class Session:
 
         :raises BadPacket: its body is none.
         """
+        operation = request.operation
         messages: tuple[Message, ...] = ()
-        errno, result, body = 0, 0, b""
+        errno, result, flags, body = 0, 0, 0, b""
         try:
-            if request.operation == frames.RECEIVE:
+            if operation == RECEIVE:
                 messages = self._receive(request)
                 result = len(messages)
             else:
-                result, body = HANDLERS.get(request.operation, Session._not_here)(self, request)
+                result, body = HANDLERS.get(operation, Session._not_here)(self, request)
         except OSError as error:
             result, errno = -1, error.errno or EINVAL
+            flags = self._no_room(request, errno)
         self._settle()
-        flags = self._no_room(request, errno)
-        return Answer(request.operation, errno, result, flags, body, messages, request.number)
+        return Answer(operation, errno, result, flags, body, messages, request.number)
 
     def close(self) -> None:
         """The client is gone."""
@@ -98,11 +97,8 @@ class Session:
 
     # Readiness
 
-    def _is_readable(self) -> bool:
-        return self._endpoint is not None and bool(self._endpoint.poll() & READABLE)
-
     def _settle(self) -> None:
-        readable = self._is_readable()
+        readable = self._endpoint is not None and self._endpoint.is_readable
         if readable is not self._signalled:
             self._signalled = None
             (self._signal if readable else self._drain)()
@@ -150,22 +146,27 @@ class Session:
         flags, size, control_size = request.first, request.second, request.third
         if size < 0 or control_size < 0:
             raise failure(EINVAL)
-        received: list[Message] = []
-        taken = 0
-        while len(received) < count and taken < ROOM_FOR_ONE_MORE:
-            if received and self._socket.pending_error and not flags & MSG_ERRQUEUE:
-                # As recvmmsg(2): it is kept for the next call, which can report it.
-                break
+        first = self._received(size, control_size, flags)
+        return (first,) if count == 1 else (first, *self._more(first.size, count - 1, request))
+
+    def _received(self, size: int, control_size: int, flags: int) -> Message:
+        data, items, message_flags, name = self._socket.recvmsg(size, control_size, flags, self._realtime_ns())
+        return Message(data, tuple(items), message_flags, name)
+
+    def _more(self, taken: int, count: int, request: Request) -> Iterator[Message]:
+        """What waits behind a first message, of which `taken` bytes of the answer are full."""
+        from_error_queue = request.first & MSG_ERRQUEUE
+        flags = request.first | (0 if from_error_queue else MSG_DONTWAIT)
+        for _ in range(count):
+            # As recvmmsg(2): an error is kept for the next call, which can report it.
+            if taken >= ROOM_FOR_ONE_MORE or (self._socket.pending_error and not from_error_queue):
+                return
             try:
-                data, items, message_flags, name = self._socket.recvmsg(size, control_size, flags, self._realtime_ns())
+                message = self._received(request.second, request.third, flags)
             except OSError:
-                if not received:
-                    raise
-                break
-            received.append(Message(data, tuple(items), message_flags, name))
-            taken += received[-1].size
-            flags |= 0 if flags & MSG_ERRQUEUE else MSG_DONTWAIT
-        return tuple(received)
+                return
+            yield message
+            taken += message.size
 
     def _getsockname(self, _request: Request) -> Result:
         return 0, self._socket.getsockname()

@@ -85,6 +85,8 @@ class Endpoint:
         """Of whoever the socket belongs to; set it while the queues are empty."""
         self.drops = 0
         self.stamp_number = 0
+        self.sent: send.Sent | None = None
+        """The last packet, for the next to be like; forgotten by every call that may change how packets are sent."""
         self.closed = False
         self.watcher: Callable[[], None] | None = None
         """Called after something was queued or a pending error was set."""
@@ -94,11 +96,13 @@ class Endpoint:
     def bind(self, sockaddr: bytes) -> None:
         """bind(2): claim an ident and an address."""
         check_length(sockaddr)
+        self.sent = None
         naming.bind(self, sockaddr)
 
     def connect(self, sockaddr: bytes) -> None:
         """connect(2): record a peer, pick a source; AF_UNSPEC disconnects."""
         check_length(sockaddr)
+        self.sent = None
         naming.connect(self, sockaddr)
 
     def getsockname(self) -> bytes:
@@ -122,6 +126,7 @@ class Endpoint:
 
     def setsockopt(self, level: int, option: int, value: bytes) -> None:
         """setsockopt(2) with the value's bytes."""
+        self.sent = None
         sockopt_set.set_option(self, level, option, value)
 
     def getsockopt(self, level: int, option: int, size: int) -> bytes:
@@ -183,10 +188,13 @@ class Endpoint:
             self.queue.popleft()
             self._charge(-charge_for(len(packet.data)))
         data = packet.data[packet.offset : packet.offset + min(length, size)]
-        items, lost = packet_items(self.options, packet)
-        kept, cut = fit(stamp_items(self.options, packet.stamp, now) + items, control_size)
-        message_flags = flags & linux.MSG_CMSG_CLOEXEC
-        message_flags |= (linux.MSG_TRUNC if length > size else 0) | (linux.MSG_CTRUNC if cut or lost else 0)
+        message_flags = flags & linux.MSG_CMSG_CLOEXEC | (linux.MSG_TRUNC if length > size else 0)
+        options = self.options
+        kept: list[Item] = []
+        if options.receive or options.timestamp_option or options.timestamping:
+            items, lost = packet_items(options, packet)
+            kept, cut = fit(stamp_items(options, packet.stamp, now) + items, control_size)
+            message_flags |= linux.MSG_CTRUNC if cut or lost else 0
         return data, kept, message_flags, self._source_name(packet)
 
     def _source_name(self, packet: Packet) -> bytes:
@@ -274,6 +282,11 @@ class Endpoint:
             self.watcher()
 
     # State
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether `poll` tells POLLIN or POLLERR."""
+        return bool(self.queue or self.pending_error or self.error_queue or self.shutdown_state & READ_SHUTDOWN)
 
     def poll(self) -> int:
         """poll(2): the POLL* events that hold now."""

@@ -55,6 +55,10 @@ class Network(Protocol):
 
         `source` (empty: any) must be an address of this host, else ENETUNREACH; a loopback source towards a
         remote IPv4 destination is EINVAL. A nonexistent `interface` is ENODEV for IPv4 and ENETUNREACH for IPv6.
+
+        The very object that was given before tells that nothing about packets to that destination has changed: not
+        the route, nor the host's settings. A network that cannot tell gives a new one; one that looks at its settings
+        from time to time only, no later than then.
         """
 
     def address_kind(self, family: int, address: bytes, interface: int = 0) -> int:

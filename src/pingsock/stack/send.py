@@ -7,6 +7,12 @@ Some facts about sending through ping sockets
 * A packet that is too big is refused before a pending error is reported; a pending error is reported, once, before the
   packet is sent, and then nothing is sent.
 * IPv4 and IPv6 differ in much: each has its own order of checks below.
+* Most messages are like the one before: same destination, same length, nothing changed in between.
+
+What this means here
+--------------------
+A socket remembers the last packet it sent, with the route it took. What is like it is sent like it: of all checks only
+those remain whose answer may have changed by itself.
 """
 
 from __future__ import annotations
@@ -21,6 +27,7 @@ from errno import (
     EOPNOTSUPP,
     EPIPE,
 )
+from functools import partial
 
 from pingsock.stack import naming
 from pingsock.stack.ancillary_send import SendSettings, apply
@@ -54,7 +61,7 @@ from pingsock.wire.transit import BROADCAST, MULTICAST, Outbound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from pingsock.stack.endpoint import Endpoint
     from pingsock.stack.sockaddr import SocketAddress
@@ -73,14 +80,48 @@ FLOW_LABEL = 0xFFFFF
 AUTOMATIC_LABEL = -1
 
 
+class Sent:
+    """A packet that went without ancillary data, and what it depended on."""
+
+    __slots__ = ("flags", "length", "packet", "route", "route_again", "sockaddr")
+
+    def __init__(
+        self,
+        sockaddr: bytes | None,
+        flags: int,
+        length: int,
+        route_again: Callable[[], Route],
+        route: Route,
+        packet: Outbound,
+    ) -> None:
+        self.sockaddr = sockaddr
+        self.flags = flags
+        self.length = length
+        self.route_again = route_again
+        self.route = route
+        self.packet = packet
+
+    def is_like(self, sockaddr: bytes | None, flags: int, length: int) -> bool:
+        """Whether a message without ancillary data goes the same way. The calls that change a socket forget this."""
+        same = self.length == length and self.sockaddr == sockaddr and self.flags == flags
+        # A route that is still the same object vouches for the host's settings too: see `Network.route`.
+        return same and self.route_again() is self.route
+
+
 def send(endpoint: Endpoint, data: bytes, sockaddr: bytes | None, items: Iterable[Item], flags: int) -> int:
     """Send one message; returns its length."""
     naming.take_ident_if_none(endpoint)
     _check_message(endpoint, data, flags)
-    if endpoint.family == AF_INET:
+    sent = endpoint.sent
+    if sent is not None and not items and sent.is_like(sockaddr, flags, len(data)):
+        _check_may_leave(endpoint)
+        packet = sent.packet
+        message = _on_the_wire(endpoint, data, packet.source, packet.destination)
+        _transmit(endpoint, packet.carrying(message, _stamp_key(endpoint, packet.stamp_flags, None)))
+    elif endpoint.family == AF_INET:
         _send4(endpoint, data, sockaddr, items, flags)
     else:
-        _send6(endpoint, data, sockaddr, items)
+        _send6(endpoint, data, sockaddr, items, flags)
     return len(data)
 
 
@@ -116,9 +157,26 @@ def _check_may_leave(endpoint: Endpoint) -> None:
         raise failure(EPIPE)
 
 
-def _stamp_key(endpoint: Endpoint, settings: SendSettings) -> int:
-    flags = settings.stamp_flags
-    return endpoint.stack.expect_stamp(endpoint, settings.stamp_number, flags) if flags else 0
+def _stamp_key(endpoint: Endpoint, flags: int, number: int | None) -> int:
+    return endpoint.stack.expect_stamp(endpoint, number, flags) if flags else 0
+
+
+def _on_the_wire(endpoint: Endpoint, data: bytes, source: bytes, destination: bytes) -> bytes:
+    """The message with the socket's ident and the checksum that goes with it."""
+    head, tail = data[:2], endpoint.ident.to_bytes(2, "big") + data[6:]
+    message = head + b"\0\0" + tail
+    is_v4 = endpoint.family == AF_INET
+    checksum = internet_checksum(message) if is_v4 else icmp6_checksum(source, destination, message)
+    return head + checksum.to_bytes(2, "big") + tail
+
+
+def _transmit(endpoint: Endpoint, packet: Outbound) -> None:
+    try:
+        endpoint.stack.network.transmit(packet)
+    except OSError as error:
+        # A full device queue is reported for IPv4 only.
+        if error.errno != ENOBUFS or endpoint.family == AF_INET:
+            raise
 
 
 # IPv4
@@ -130,14 +188,17 @@ def _send4(endpoint: Endpoint, data: bytes, sockaddr: bytes | None, items: Itera
     if items:
         apply(endpoint, settings, items, SOL_IP)
     strict = _check_source_route(settings.ip_options, destination)
-    route, destination = _route4(endpoint, settings, destination, bool(flags & MSG_DONTROUTE) or strict)
+    route_again, destination = _way4(endpoint, settings, destination, bool(flags & MSG_DONTROUTE) or strict)
+    route = route_again()
     if route.kind == BROADCAST and not endpoint.options.broadcast:
         raise failure(EACCES)
     if flags & MSG_PROBE:
         return
     _check_size4(endpoint, settings, route, destination, len(data))
     _check_may_leave(endpoint)
-    _transmit4(endpoint, settings, route, destination, data)
+    packet = _packet4(endpoint, settings, route, destination, data)
+    endpoint.sent = None if items else Sent(sockaddr, flags, len(data), route_again, route, packet)
+    _transmit(endpoint, packet)
 
 
 def _check_source_route(options: bytes, destination: bytes) -> bool:
@@ -149,13 +210,16 @@ def _check_source_route(options: bytes, destination: bytes) -> bool:
     return any(option[0] == STRICT_SOURCE_ROUTE for option in split_options_untrusted(options))
 
 
-def _route4(endpoint: Endpoint, settings: SendSettings, destination: bytes, dont_route: bool) -> tuple[Route, bytes]:
+def _way4(
+    endpoint: Endpoint, settings: SendSettings, destination: bytes, dont_route: bool
+) -> tuple[Callable[[], Route], bytes]:
+    """What finds the route, and where the packet really goes."""
     source, settings.interface = source_and_interface4(endpoint, destination, settings.source, settings.interface)
     if destination == ANY4:
         destination = ourselves4(source)
     towards = first_hop(settings.ip_options, destination)[0] if settings.ip_options else destination
-    route = route4(endpoint, towards, source, settings.interface, settings.tos, settings.mark, dont_route)
-    return route, destination
+    find = partial(route4, endpoint, towards, source, settings.interface, settings.tos, settings.mark, dont_route)
+    return find, destination
 
 
 def _check_size4(endpoint: Endpoint, settings: SendSettings, route: Route, destination: bytes, length: int) -> None:
@@ -183,39 +247,35 @@ def _hop_limit4(endpoint: Endpoint, settings: SendSettings, route: Route) -> int
     return options.ttl if options.ttl != -1 else endpoint.stack.network.sysctl("ipv4.ip_default_ttl")
 
 
-def _transmit4(endpoint: Endpoint, settings: SendSettings, route: Route, destination: bytes, data: bytes) -> None:
+def _packet4(endpoint: Endpoint, settings: SendSettings, route: Route, destination: bytes, data: bytes) -> Outbound:
     options = endpoint.options
     mode = MODES[options.path_mtu_discovery]
     packet_length = IPV4_HEADER + len(settings.ip_options) + len(data)
-    message = data[:2] + b"\0\0" + endpoint.ident.to_bytes(2, "big") + data[6:]
-    checksum = internet_checksum(message).to_bytes(2, "big")
-    endpoint.stack.network.transmit(
-        Outbound(
-            AF_INET,
-            route.source,
-            destination,
-            message[:2] + checksum + message[4:],
-            hop_limit=_hop_limit4(endpoint, settings, route),
-            traffic_class=settings.tos,
-            options=settings.ip_options,
-            dont_fragment=sets_dont_fragment(mode, packet_length, route),
-            fragment_size=mtu_for(mode, route) if mode.fragments else 0,
-            interface=settings.interface,
-            dont_route=bool(options.dont_route),
-            multicast_loop=bool(options.multicast_loop),
-            mark=settings.mark,
-            priority=settings.priority,
-            transparent=bool(options.transparent),
-            stamp_flags=settings.stamp_flags,
-            stamp_key=_stamp_key(endpoint, settings),
-        )
+    return Outbound(
+        AF_INET,
+        route.source,
+        destination,
+        _on_the_wire(endpoint, data, route.source, destination),
+        hop_limit=_hop_limit4(endpoint, settings, route),
+        traffic_class=settings.tos,
+        options=settings.ip_options,
+        dont_fragment=sets_dont_fragment(mode, packet_length, route),
+        fragment_size=mtu_for(mode, route) if mode.fragments else 0,
+        interface=settings.interface,
+        dont_route=bool(options.dont_route),
+        multicast_loop=bool(options.multicast_loop),
+        mark=settings.mark,
+        priority=settings.priority,
+        transparent=bool(options.transparent),
+        stamp_flags=settings.stamp_flags,
+        stamp_key=_stamp_key(endpoint, settings.stamp_flags, settings.stamp_number),
     )
 
 
 # IPv6
 
 
-def _send6(endpoint: Endpoint, data: bytes, sockaddr: bytes | None, items: Iterable[Item]) -> None:
+def _send6(endpoint: Endpoint, data: bytes, sockaddr: bytes | None, items: Iterable[Item], flags: int) -> None:
     name = _destination(endpoint, sockaddr)
     settings = SendSettings(endpoint)
     settings.interface = _interface6(endpoint, name, named=sockaddr is not None)
@@ -225,10 +285,13 @@ def _send6(endpoint: Endpoint, data: bytes, sockaddr: bytes | None, items: Itera
         settings.flow_information = name.flowinfo
     if items:
         apply(endpoint, settings, items, SOL_IPV6)
-    route = route6(endpoint, name.address, settings.interface, settings.traffic_class, settings.mark)
+    route_again = partial(route6, endpoint, name.address, settings.interface, settings.traffic_class, settings.mark)
+    route = route_again()
     _check_size6(endpoint, settings, route, name.address, data)
     _check_may_leave(endpoint)
-    _transmit6(endpoint, settings, route, name.address, data)
+    packet = _packet6(endpoint, settings, route, name.address, data)
+    endpoint.sent = None if items else Sent(sockaddr, flags, len(data), route_again, route, packet)
+    _transmit(endpoint, packet)
 
 
 def _interface6(endpoint: Endpoint, name: SocketAddress, named: bool) -> int:
@@ -269,16 +332,14 @@ def _flow_label6(endpoint: Endpoint, settings: SendSettings) -> int:
     return AUTOMATIC_LABEL
 
 
-def _transmit6(endpoint: Endpoint, settings: SendSettings, route: Route, destination: bytes, data: bytes) -> None:
+def _packet6(endpoint: Endpoint, settings: SendSettings, route: Route, destination: bytes, data: bytes) -> Outbound:
     options = endpoint.options
     mode = MODES[options.path_mtu_discovery6]
-    message = data[:2] + b"\0\0" + endpoint.ident.to_bytes(2, "big") + data[6:]
-    checksum = icmp6_checksum(route.source, destination, message).to_bytes(2, "big")
-    packet = Outbound(
+    return Outbound(
         AF_INET6,
         route.source,
         destination,
-        message[:2] + checksum + message[4:],
+        _on_the_wire(endpoint, data, route.source, destination),
         hop_limit=_hop_limit6(endpoint, settings, destination),
         traffic_class=settings.traffic_class,
         flow_label=_flow_label6(endpoint, settings),
@@ -289,11 +350,5 @@ def _transmit6(endpoint: Endpoint, settings: SendSettings, route: Route, destina
         priority=settings.priority,
         transparent=endpoint.may_use_foreign_source6(),
         stamp_flags=settings.stamp_flags,
-        stamp_key=_stamp_key(endpoint, settings),
+        stamp_key=_stamp_key(endpoint, settings.stamp_flags, settings.stamp_number),
     )
-    try:
-        endpoint.stack.network.transmit(packet)
-    except OSError as error:
-        # A full device queue is reported for IPv4 only.
-        if error.errno != ENOBUFS:
-            raise

@@ -7,6 +7,7 @@ because a program served from outside hands over exactly these bytes.
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 
 from pingsock.wire.linux import AF_INET, AF_INET6, SOCKADDR_IN6_LAYOUT, SOCKADDR_IN_LAYOUT
 from pingsock.wire.value import Value
@@ -45,6 +46,7 @@ def family_of(sockaddr: bytes) -> int:
     return int(_FAMILY.unpack_from(sockaddr)[0])
 
 
+@lru_cache(maxsize=4096)
 def unpack_in(sockaddr: bytes) -> SocketAddress:
     """Of at least 16 bytes."""
     family, port, address = _SOCKADDR_IN.unpack_from(sockaddr)
@@ -57,6 +59,7 @@ def unpack_in6(sockaddr: bytes) -> SocketAddress:
     return SocketAddress(family, address, int.from_bytes(port, "big"), int.from_bytes(flowinfo, "big"), scope)
 
 
+@lru_cache(maxsize=4096)
 def pack_in(address: bytes, port: int = 0) -> bytes:
     """A `struct sockaddr_in`."""
     return _SOCKADDR_IN.pack(AF_INET, port.to_bytes(2, "big"), address)

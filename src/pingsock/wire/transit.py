@@ -62,3 +62,26 @@ class Outbound(Value):
     """SOF_TIMESTAMPING_TX_* wanted for this packet."""
     stamp_key: int = 0
     """Given back by the link with each transmit time stamp of this packet."""
+
+    def carrying(self, message: bytes, stamp_key: int) -> Outbound:
+        """A packet like this one with another message, as `replace` would make it, in a tenth of the time."""
+        return Outbound(
+            self.family,
+            self.source,
+            self.destination,
+            message,
+            self.hop_limit,
+            self.traffic_class,
+            self.flow_label,
+            self.options,
+            self.dont_fragment,
+            self.fragment_size,
+            self.interface,
+            self.dont_route,
+            self.multicast_loop,
+            self.mark,
+            self.priority,
+            self.transparent,
+            self.stamp_flags,
+            stamp_key,
+        )
