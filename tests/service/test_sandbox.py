@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
@@ -14,18 +15,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bed.judge import verdict
 from bed.running import SERVICE_USER, RunningService, running_service
 from pingsock.service import landlock, seccomp
+from pingsock.wire.seccomp import ALLOW, ERRNO, KILL_PROCESS
+from pingsock.wire.syscalls import ARCHITECTURES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 pytestmark = pytest.mark.usefixtures("users")
-
-HEADERS = {
-    "x86_64": "/usr/include/x86_64-linux-gnu/asm/unistd_64.h",
-    "aarch64": "/usr/include/asm-generic/unistd.h",
-}
 
 FROM_INSIDE = textwrap.dedent("""
     import ctypes, os, signal, socket, sys
@@ -163,21 +162,69 @@ def test_from_inside_what_a_service_does_still_works(outcomes: dict[str, str]) -
     assert (outcomes["still-reads"], outcomes["still-pairs"]) == ("3", "2")
 
 
-@pytest.mark.parametrize("machine", HEADERS)
-def test_the_numbers_are_those_of_the_kernel(machine: str) -> None:
-    header = Path(HEADERS[machine])
-    if not header.exists():
-        pytest.skip(f"needs {header}, of linux-libc-dev")
-    known = dict(re.findall(r"#define __NR(?:3264)?_(\w+)\s+(\d+)", header.read_text()))
-    at = list(seccomp.ARCHITECTURES).index(machine)
-    ours = {name: numbers[at] for name, numbers in seccomp.NUMBERS.items() if numbers[at] >= 0}
-    renamed = {"newfstatat": "fstatat", "lseek": "lseek"} if machine == "aarch64" else {}
-    assert ours == {name: int(known.get(name) or known[renamed[name]]) for name in ours}
+def decided(machine: str, name: str, *arguments: int) -> int:
+    """What the filter for a machine makes of a call there."""
+    architecture = ARCHITECTURES[machine]
+    padded = [*arguments, *[0] * (6 - len(arguments))]
+    return verdict(seccomp.program(machine), architecture.audit, architecture.numbers[name], padded)
 
 
-@pytest.mark.parametrize("machine", seccomp.ARCHITECTURES)
-def test_a_filter_can_be_made_for_each_machine(machine: str) -> None:
-    assert len(seccomp.program(machine)) // 8 < 4096
+REFUSED = ERRNO | errno.EPERM
+PING4, PING6 = (2, socket.SOCK_DGRAM, 1), (10, socket.SOCK_DGRAM, 58)
+CONDITIONAL = [
+    ("socket", PING4, ALLOW),
+    ("socket", PING6, ALLOW),
+    ("socket", (2, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, 1), ALLOW),
+    ("socket", (2, socket.SOCK_DGRAM, 17), REFUSED),
+    ("socket", (2, socket.SOCK_RAW, 1), REFUSED),
+    ("socket", (10, socket.SOCK_DGRAM, 1), REFUSED),
+    ("socketpair", (1, socket.SOCK_STREAM, 0), ALLOW),
+    ("socketpair", (2, socket.SOCK_STREAM, 0), REFUSED),
+    ("openat", (5, 0, os.O_RDONLY | os.O_CLOEXEC), ALLOW),
+    ("openat", (5, 0, os.O_WRONLY), REFUSED),
+    ("openat", (5, 0, os.O_RDONLY | os.O_CREAT), REFUSED),
+    ("mmap", (0, 4096, 3), ALLOW),
+    ("mmap", (0, 4096, 5), REFUSED),
+    ("mprotect", (0, 4096, 4), REFUSED),
+    ("ioctl", (3, 0x5421), ALLOW),
+    ("ioctl", (3, 0x5451), ALLOW),
+    ("ioctl", (3, 0x5412), REFUSED),
+]
+
+
+@pytest.mark.parametrize("machine", ARCHITECTURES)
+def test_on_every_machine_the_filter_looks_at_what_a_call_asks_for(machine: str) -> None:
+    decisions = [(name, arguments, decided(machine, name, *arguments)) for name, arguments, _ in CONDITIONAL]
+
+    assert decisions == CONDITIONAL
+
+
+@pytest.mark.parametrize("machine", ARCHITECTURES)
+def test_on_every_machine_the_filter_allows_what_is_listed_and_nothing_else(machine: str) -> None:
+    architecture = ARCHITECTURES[machine]
+    allowed = {
+        number
+        for number in range(-1, 600)
+        if verdict(seccomp.program(machine), architecture.audit, number, [0] * 6) == ALLOW
+    }
+    always = set(seccomp.CALLS) - seccomp.CONDITIONS.keys()
+
+    # Zeroes mean: read only, no execution.
+    harmless = always | {"openat", "mmap", "mprotect"}
+    assert allowed == {architecture.numbers[name] for name in harmless if name in architecture.numbers}
+
+
+@pytest.mark.parametrize("machine", ARCHITECTURES)
+def test_calls_by_another_table_end_the_process(machine: str) -> None:
+    assert {verdict(seccomp.program(machine), 0x40000003, number, [0] * 6) for number in range(500)} == {KILL_PROCESS}
+
+
+@pytest.mark.parametrize(("machine", "missing"), [("x86_64", set()), ("aarch64", {"epoll_wait", "poll"})])
+def test_what_a_machine_lacks_it_has_by_another_name(machine: str, missing: set[str]) -> None:
+    numbers = ARCHITECTURES[machine].numbers
+
+    assert set(seccomp.CALLS) - numbers.keys() == missing
+    assert {"epoll_pwait", "ppoll"} <= numbers.keys()
 
 
 def test_landlock_is_said_to_be_missing_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

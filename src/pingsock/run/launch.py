@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from pingsock.run.sources import Sources
-    from pingsock.run.syscalls import Architecture
+    from pingsock.wire.syscalls import Architecture
 
 NOT_EXECUTABLE, NOT_FOUND = 126, 127
 """Exit statuses for a program that cannot be executed, as shells have them."""

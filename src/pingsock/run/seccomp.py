@@ -21,18 +21,21 @@ import struct
 from errno import EINPROGRESS, ENOENT
 
 from pingsock.run.libc import call, system_call
-from pingsock.run.syscalls import ARCHITECTURES, Architecture
+from pingsock.wire.bpf import pass_to_kernel
+from pingsock.wire.seccomp import FILTER_FLAG_NEW_LISTENER, SET_MODE_FILTER
+from pingsock.wire.syscalls import ARCHITECTURES
 from pingsock.wire.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
 
+    from pingsock.wire.syscalls import Architecture
+
 OLDEST_KERNEL = (5, 14)
 """The first that gives a descriptor and answers in one step (SECCOMP_ADDFD_FLAG_SEND)."""
 
 PR_SET_NO_NEW_PRIVS, PR_SET_CHILD_SUBREAPER = 38, 36
-SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER = 1, 8
 
 _NOTIFICATION = struct.Struct("=Q2IiI7Q")
 """struct seccomp_notif: id, pid, flags; struct seccomp_data."""
@@ -77,14 +80,8 @@ def install(program: bytes) -> int:
     if architecture is None:
         raise NotImplementedError(f"no system call table for {os.uname().machine}")
     _prctl(PR_SET_NO_NEW_PRIVS)
-    instructions = ctypes.create_string_buffer(program, len(program))
-    header = struct.pack("@HP", len(program) // 8, ctypes.addressof(instructions))
-    return system_call(
-        architecture.numbers["seccomp"],
-        SECCOMP_SET_MODE_FILTER,
-        SECCOMP_FILTER_FLAG_NEW_LISTENER,
-        ctypes.c_char_p(header),
-    )
+    number = architecture.numbers["seccomp"]
+    return pass_to_kernel(program, lambda head: system_call(number, SET_MODE_FILTER, FILTER_FLAG_NEW_LISTENER, head))
 
 
 class Notification(Value):

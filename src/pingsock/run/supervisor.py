@@ -46,9 +46,9 @@ if TYPE_CHECKING:
     from pingsock.run.call import Outcome
     from pingsock.run.seccomp import Listener, Notification
     from pingsock.run.sources import Sources
-    from pingsock.run.syscalls import Architecture
     from pingsock.run.watchdog import Watchdog
     from pingsock.sockets.served import Connection
+    from pingsock.wire.syscalls import Architecture
 
 SOCKET_FLAGS = os.O_NONBLOCK | os.O_CLOEXEC
 """SOCK_NONBLOCK and SOCK_CLOEXEC."""

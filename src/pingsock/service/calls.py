@@ -18,8 +18,8 @@ def capset(header: bytes, sets: bytes) -> None:
     _checked(_libc.capset(header, sets))
 
 
-def syscall(number: int, *arguments: int | ctypes.Array[ctypes.c_char] | None) -> int:
-    """syscall(2): integers, buffers, or None for a null pointer. OSError with its errno."""
+def syscall(number: int, *arguments: int | bytes | ctypes.Array[ctypes.c_char] | None) -> int:
+    """syscall(2): integers, bytes, buffers, or None for a null pointer. OSError with its errno."""
     _libc.syscall.restype = ctypes.c_long
     passed = [ctypes.c_long(each) if isinstance(each, int) else each for each in arguments]
     return _checked(_libc.syscall(ctypes.c_long(number), *passed))
