@@ -1,4 +1,4 @@
-"""Command lines of Debian's ping, for the network of `cli.ping_network`: every option that a user may give, and mistakes.
+"""Command lines of Debian's ping for the network of `cli.ping_network`: all options a user may give, and mistakes.
 
 They print the same whenever they are run there, but for what is measured. None waits longer than it must.
 """
