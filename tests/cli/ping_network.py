@@ -3,9 +3,9 @@
     client 10.77.1.2  ---  10.77.1.1 router 10.77.2.1  -(MTU 1400)-  10.77.2.2 server
            fd77:1::2       fd77:1::1        fd77:2::1                fd77:2::2
 
-The router rejects what goes to 10.77.3.N and fd77:3::N, N being an index of `REJECTIONS`, and swallows the rest of
-these networks. The client itself calls 10.77.7.0/24 unreachable, prohibits 10.77.8.0/24 and swallows 10.77.9.0/24,
-likewise fd77:7:: to fd77:9::. Nobody is 10.77.1.9.
+The router rejects what goes to 10.77.3.N and fd77:3::N, N being an index of `bed.refusals.REJECTIONS`, and swallows
+the rest of these networks. The client itself calls 10.77.7.0/24 unreachable, prohibits 10.77.8.0/24 and swallows
+10.77.9.0/24, likewise fd77:7:: to fd77:9::. Nobody is 10.77.1.9.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import NamedTuple
 import pytest
 
 import pingsock
+from bed.refusals import BAD_ROUTES, rejecting_rules
 
 IPUTILS = "/usr/bin/ping"
 SYSTEM_PYTHON = "/usr/bin/python3"
@@ -30,7 +31,6 @@ NOBODY = "65534"
 AS_USER = ["setpriv", "--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", "--bounding-set=-all", "--inh-caps=-all"]
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 LAUNCHER = "from pingsock.cli.main import run\n\nrun()\n"
-CLIENTS_BAD_ROUTES = {7: "unreachable", 8: "prohibit", 9: "blackhole"}
 HOSTS = """\
 127.0.0.1 localhost
 10.77.2.2 server.test server
@@ -40,20 +40,6 @@ fd77:1::1 router6.test
 10.77.7.1 both.test
 10.77.2.2 both.test
 """
-# By firewall rules, since rejecting routes have a rate limit that no namespace can change.
-REJECTIONS = {
-    "ip": [
-        "net-unreachable",
-        "host-unreachable",
-        "prot-unreachable",
-        "port-unreachable",
-        "net-prohibited",
-        "host-prohibited",
-        "admin-prohibited",
-    ],
-    "ip6": ["no-route", "admin-prohibited", "addr-unreachable", "port-unreachable", "policy-fail", "reject-route"],
-}
-REJECTED_NETWORKS = {"ip": ("10.77.3.", "0/24", "icmp"), "ip6": ("fd77:3::", "/64", "icmpv6")}
 
 
 class Result(NamedTuple):
@@ -181,19 +167,13 @@ def _cable(left: str, right: str, mtu: int, *addresses: str) -> None:
 
 
 def _bad_routes(namespace: str) -> None:
-    for number, kind in CLIENTS_BAD_ROUTES.items():
+    for number, kind in BAD_ROUTES.items():
         run_ip("-n", namespace, "route", "add", kind, f"10.77.{number}.0/24")
         run_ip("-n", namespace, "-6", "route", "add", kind, f"fd77:{number}::/64")
 
 
 def _reject(namespace: str) -> None:
-    rules = [
-        f"{family} daddr {REJECTED_NETWORKS[family][0]}{number} reject with {REJECTED_NETWORKS[family][2]} type {kind};"
-        for family, kinds in REJECTIONS.items()
-        for number, kind in enumerate(kinds)
-    ]
-    rules += [f"{family} daddr {network}{rest} drop;" for family, (network, rest, _) in REJECTED_NETWORKS.items()]
-    load_rules(namespace, f"chain forward {{ type filter hook forward priority 0; {' '.join(rules)} }}")
+    load_rules(namespace, f"chain forward {{ type filter hook forward priority 0; {' '.join(rejecting_rules())} }}")
 
 
 def _set(namespace: str, *settings: str) -> None:

@@ -22,7 +22,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.ping_network import ENVIRONMENT, REJECTIONS, SYSTEM_PYTHON, PingNetwork, Result, ping_network, result_of
+from bed.refusals import REJECTIONS
+from cli.ping_network import ENVIRONMENT, SYSTEM_PYTHON, PingNetwork, Result, ping_network, result_of
 
 FAST = ["--timeout", "0.3", "-r", "0"]
 SLOW = ["--rate", "200", "--timeout", "0.3"]

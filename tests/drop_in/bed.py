@@ -5,9 +5,10 @@
            10.78.0.1 odd ---  10.78.0.2 gate ... `odd_hosts`
            fd78::1            fd78::2
 
-The router rejects what goes to 10.77.3.N and fd77:3::N, N being an index of `REJECTIONS`, and swallows the rest of
-these networks. The client itself calls 10.77.7.0/24 unreachable, prohibits 10.77.8.0/24 and swallows 10.77.9.0/24,
-likewise fd77:7:: to fd77:9::; its firewall drops what it sends to 10.77.6.1 and fd77:6::1. Nobody is 10.77.1.9.
+The router rejects what goes to 10.77.3.N and fd77:3::N, N being an index of `bed.refusals.REJECTIONS`, and swallows
+the rest of these networks. The client itself calls 10.77.7.0/24 unreachable, prohibits 10.77.8.0/24 and swallows
+10.77.9.0/24, likewise fd77:7:: to fd77:9::; its firewall drops what it sends to 10.77.6.1 and
+fd77:6::1. Nobody is 10.77.1.9.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from pathlib import Path
 
+from bed.refusals import BAD_ROUTES, rejecting_rules
 from drop_in.capture import Capture
 from drop_in.odd_hosts import CLIENT, GATE, odd_network
 from drop_in.rooms import Room, write_settings
@@ -42,21 +44,6 @@ FILES = {
     "resolv.conf": "nameserver 127.0.0.1\n",
     "nsswitch.conf": "hosts: files dns\n",
 }
-BAD_ROUTES = {7: "unreachable", 8: "prohibit", 9: "blackhole"}
-# By firewall rules, since rejecting routes have a rate limit that no namespace can change.
-REJECTIONS = {
-    "ip": [
-        "net-unreachable",
-        "host-unreachable",
-        "prot-unreachable",
-        "port-unreachable",
-        "net-prohibited",
-        "host-prohibited",
-        "admin-prohibited",
-    ],
-    "ip6": ["no-route", "admin-prohibited", "addr-unreachable", "port-unreachable", "policy-fail", "reject-route"],
-}
-_REJECTED = {"ip": ("10.77.3.", "0/24", "icmp"), "ip6": ("fd77:3::", "/64", "icmpv6")}
 OPEN, CLOSED = "0 2147483647", "1 0"
 _GROUP_RANGE = "net/ipv4/ping_group_range"
 _IN_EVERY_ROOM = {
@@ -123,13 +110,7 @@ class Bed:
         )
 
     def _reject(self) -> None:
-        rules = [
-            f"{family} daddr {_REJECTED[family][0]}{number} reject with {_REJECTED[family][2]} type {kind};"
-            for family, kinds in REJECTIONS.items()
-            for number, kind in enumerate(kinds)
-        ]
-        rules += [f"{family} daddr {network}{rest} drop;" for family, (network, rest, _) in _REJECTED.items()]
-        _firewall(self.router, "forward", rules)
+        _firewall(self.router, "forward", rejecting_rules())
         _firewall(self.client, "output", ["ip daddr 10.77.6.1 drop;", "ip6 daddr fd77:6::1 drop;"])
 
     def _open_lab(self) -> None:
