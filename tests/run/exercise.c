@@ -634,6 +634,19 @@ static void filters(void)
     say("SO_ATTACH_FILTER", setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program));
     echo(fd, LOCAL, 2, 64), polled(fd, POLLIN, 1000);
     say("kept", recv(fd, data, 64, MSG_DONTWAIT));
+    struct sock_filter wrong = BPF_STMT(0xffff, 0);
+    struct sock_fprog bad[] = {{1, NULL}, {0, &keep}, {0, (void *)8}, {1, (void *)8}, {4096, (void *)8}, {4097, (void *)8},
+                               {1, (void *)-4096}, {1, &wrong}};
+    for (unsigned each = 0; each < sizeof bad / sizeof *bad; each++)
+        say("a bad program", setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &bad[each], sizeof *bad));
+    int sizes[] = {0, 3, 4, 8, 15, 17, 24};
+    for (unsigned each = 0; each < sizeof sizes / sizeof *sizes; each++)
+        say("a bad size", setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizes[each]));
+    say("nowhere", setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, (void *)8, sizeof program));
+    echo(fd, LOCAL, 3, 64), polled(fd, POLLIN, 1000);
+    say("still kept", recv(fd, data, 64, MSG_DONTWAIT));
+    for (int bytes = -4096; bytes <= 4096; bytes += 4096)
+        say("SO_RESERVE_MEM", setsockopt(fd, SOL_SOCKET, SO_RESERVE_MEM, &bytes, sizeof bytes));
     close(fd);
 }
 

@@ -171,3 +171,28 @@ def test_a_socket_filter_comes_as_one_sock_fprog(bed: Bed, ip: Family, size: int
     pointer = struct.pack(linux.SOCK_FPROG_LAYOUT, 1, ctypes.addressof(program)).ljust(24, b"\0")
     setsockopt = bed.bound(ip).setsockopt
     assert outcome(setsockopt, linux.SOL_SOCKET, linux.SO_ATTACH_FILTER, pointer[:size]) == "EINVAL"
+
+
+UNMAPPED = 4096
+"""Where no program has memory (vm.mmap_min_addr), nor may have."""
+
+
+@both_families
+@rows(
+    "pointer,error",
+    {
+        "nowhere": ((1, UNMAPPED), "EFAULT"),
+        "nowhere, as many as there may be": ((4096, UNMAPPED), "EFAULT"),
+        "nowhere, one more": ((4097, UNMAPPED), "EINVAL"),
+        "nowhere, none": ((0, UNMAPPED), "EINVAL"),
+        "the kernel's memory": ((1, 2**64 - 4096), "EFAULT"),
+        "null": ((1, 0), "EINVAL"),
+        "null, none": ((0, 0), "EINVAL"),
+    },
+)
+def test_a_socket_filter_that_is_not_there_is_an_error(
+    bed: Bed, ip: Family, pointer: tuple[int, int], error: str
+) -> None:
+    setsockopt = bed.bound(ip).setsockopt
+    head = struct.pack(linux.SOCK_FPROG_LAYOUT, *pointer)
+    assert outcome(setsockopt, linux.SOL_SOCKET, linux.SO_ATTACH_FILTER, head) == error

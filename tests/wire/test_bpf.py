@@ -18,6 +18,7 @@ from pingsock.wire.bpf import (
     labelled,
     op,
     pass_to_kernel,
+    taken_from,
 )
 
 
@@ -78,3 +79,26 @@ def test_the_kernel_gets_a_count_and_a_pointer() -> None:
         return ctypes.string_at(address, count * 8)
 
     assert pass_to_kernel(program, read) == program
+
+
+def test_what_is_passed_can_be_taken() -> None:
+    program = assemble([op(LOAD_WORD, 0), op(RETURN, 1)])
+
+    assert pass_to_kernel(program, lambda head: taken_from(head, ctypes.string_at)) == program
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"",
+        struct.pack("@HP", 1, 4096)[:-1],
+        struct.pack("@HP", 1, 4096) + b"\0",
+        struct.pack("@HP", 1, 0),
+        struct.pack("@HP", 4097, 4096),
+    ],
+)
+def test_where_the_kernel_would_not_look_nobody_looks(head: bytes) -> None:
+    def read(address: int, size: int) -> bytes:
+        raise AssertionError(f"{size} bytes at {address} were read")
+
+    assert taken_from(head, read) == b""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from errno import EFAULT
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -31,6 +32,17 @@ def getsockopt(fileno: int, level: int, option: int, size: int) -> bytes:
     length = ctypes.c_uint32(size)
     _checked(_libc.getsockopt(fileno, level, option, buffer, ctypes.byref(length)))
     return buffer.raw[: length.value]
+
+
+def own_memory(address: int, size: int) -> bytes:
+    """Bytes of this process at an address. OSError EFAULT if they are not there, as if a system call had them."""
+    copy = os.memfd_create("copy")
+    try:
+        if _checked(_libc.write(copy, ctypes.c_void_p(address), ctypes.c_size_t(size))) != size:
+            raise OSError(EFAULT, os.strerror(EFAULT))
+        return os.pread(copy, size, 0)
+    finally:
+        os.close(copy)
 
 
 def _checked(result: int) -> int:

@@ -22,7 +22,7 @@ import struct
 import sys
 import time
 import warnings
-from errno import EAGAIN, EBADF, EINVAL, ENOBUFS, EOPNOTSUPP
+from errno import EAGAIN, EBADF, ENOBUFS, EOPNOTSUPP
 from operator import index
 from socket import AF_INET, SOCK_DGRAM
 
@@ -217,7 +217,11 @@ class ServedPingSocket:
         else:
             content = bytes(value)[: frames.MAXIMUM_VALUE]
         if level == linux.SOL_SOCKET and option == linux.SO_ATTACH_FILTER:
-            content = _filter_program(content)
+            # Costs a tenth of a ping's start, which never comes here.
+            from pingsock.service.calls import own_memory
+            from pingsock.wire.bpf import taken_from
+
+            content = taken_from(content, own_memory)
         self._ask(Request(frames.SETSOCKOPT, level, option, body=content))
         if level == linux.SOL_SOCKET and option in TIMEOUT_OPTIONS:
             setattr(self, TIMEOUT_OPTIONS[option], _timeout_seconds(content))
@@ -449,17 +453,6 @@ def _writable(buffer: Any) -> memoryview:
     if view.readonly:
         raise TypeError(f"read-write bytes-like object expected, not {type(buffer).__name__}")
     return view.cast("B")
-
-
-def _filter_program(content: bytes) -> bytes:
-    """The instructions a `struct sock_fprog` points to, in this process's memory. EINVAL for another size."""
-    if len(content) != struct.calcsize(linux.SOCK_FPROG_LAYOUT):
-        raise OSError(EINVAL, os.strerror(EINVAL))
-    # Costs a tenth of a ping's start, which never comes here.
-    from ctypes import string_at
-
-    count, pointer = struct.unpack_from(linux.SOCK_FPROG_LAYOUT, content)
-    return string_at(pointer, count * struct.calcsize(linux.SOCK_FILTER_LAYOUT)) if pointer else b""
 
 
 def _timeout_seconds(content: bytes) -> float | None:

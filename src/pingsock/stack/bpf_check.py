@@ -9,11 +9,11 @@ from __future__ import annotations
 from errno import EINVAL
 
 from pingsock.stack.failure import failure
+from pingsock.wire.bpf import MOST_INSTRUCTIONS
 
 Instruction = tuple[int, int, int, int]
 """code, jt, jf, k."""
 
-MAXIMUM_INSTRUCTIONS = 4096
 MEMORY_WORDS = 16
 WORD_BITS = 32
 
@@ -79,7 +79,7 @@ class AncillaryLoad:
 
 def check(program: list[Instruction]) -> list[Instruction]:
     """The program itself; EINVAL if the kernel would refuse it."""
-    if not 0 < len(program) <= MAXIMUM_INSTRUCTIONS or program[-1][0] not in (RETURN_K, RETURN_A):
+    if not 0 < len(program) <= MOST_INSTRUCTIONS or program[-1][0] not in (RETURN_K, RETURN_A):
         raise failure(EINVAL)
     for at, instruction in enumerate(program):
         if not _is_legal(instruction) or any(target >= len(program) for target in _targets(at, instruction)):

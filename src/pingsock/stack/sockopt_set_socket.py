@@ -135,6 +135,11 @@ def bind_to_interface(endpoint: Endpoint, index: int) -> None:
     endpoint.options.bound_interface = index
 
 
+def _reserve_memory(_endpoint: Endpoint, value: bytes) -> None:
+    # Reserved from the account of a cgroup, which these sockets are not in.
+    raise failure(EINVAL if integer(SOL_SOCKET, value) < 0 else EOPNOTSUPP)
+
+
 def _attach_filter(endpoint: Endpoint, value: bytes) -> None:
     endpoint.options.filter = SocketFilter(value, endpoint.stack.random)
 
@@ -168,6 +173,7 @@ SOCKET_SETTERS: dict[int, Setter] = {
     linux.SO_TIMESTAMPING_NEW: _timestamping_setter(linux.SO_TIMESTAMPING_NEW),
     linux.SO_BINDTODEVICE: _set_bound_device,
     linux.SO_BINDTOIFINDEX: _set_bound_index,
+    linux.SO_RESERVE_MEM: _reserve_memory,
     linux.SO_ATTACH_FILTER: _attach_filter,
     linux.SO_DETACH_FILTER: _detach_filter,
 }

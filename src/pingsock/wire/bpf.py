@@ -44,7 +44,10 @@ RETURN = 0x06
 
 _INSTRUCTION = struct.Struct(SOCK_FILTER_LAYOUT)
 INSTRUCTION_SIZE = _INSTRUCTION.size
+MOST_INSTRUCTIONS = 4096
+"""BPF_MAXINSNS"""
 _LONGEST_JUMP = 255
+_HEAD = struct.Struct(SOCK_FPROG_LAYOUT)
 
 
 def op(code: int, operand: int = 0, then: str = "", otherwise: str = "", *, label: str = "") -> Line:
@@ -86,4 +89,16 @@ def pass_to_kernel(instructions: bytes, take: Callable[[bytes], T]) -> T:
     """Call a function with the struct sock_fprog of a program, which points to memory that is there during the call."""
     memory = array("B", instructions)
     address, size = memory.buffer_info()
-    return take(struct.pack(SOCK_FPROG_LAYOUT, size // INSTRUCTION_SIZE, address))
+    return take(_HEAD.pack(size // INSTRUCTION_SIZE, address))
+
+
+def taken_from(head: bytes, read: Callable[[int, int], bytes]) -> bytes:
+    """The program a struct sock_fprog points to; `read` gives the bytes at an address, so many.
+
+    Empty, which is no program, where the kernel says EINVAL without a look at the memory: for a structure of another
+    size, for a null pointer, for no instruction and for too many.
+    """
+    if len(head) != _HEAD.size:
+        return b""
+    count, address = _HEAD.unpack(head)
+    return read(address, count * INSTRUCTION_SIZE) if address and count <= MOST_INSTRUCTIONS else b""

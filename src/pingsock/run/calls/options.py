@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import os
-import struct
 from errno import EINVAL
 
 from pingsock.service import frames
 from pingsock.service.frames import MAXIMUM_VALUE, Request
 from pingsock.wire import linux
+from pingsock.wire.bpf import taken_from
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pingsock.run.call import Call
-    from pingsock.run.memory import Memory
-
-_FPROG = struct.Struct("=H6xQ")
-_INSTRUCTION_SIZE = struct.calcsize(linux.SOCK_FILTER_LAYOUT)
 
 
 def _size(number: int) -> int:
@@ -30,7 +26,7 @@ def setsockopt(call: Call) -> int:
     level, option = call.number(1), call.number(2)
     content = call.memory.read(call.arguments[3], _size(call.number(4)))
     if (level, option) == (linux.SOL_SOCKET, linux.SO_ATTACH_FILTER):
-        content = _filter_program(call.memory, content)
+        content = taken_from(content, call.memory.read)
     call.commit()
     call.file.ask(Request(frames.SETSOCKOPT, level, option, body=content))
     call.file.note_option(level, option, content)
@@ -39,14 +35,6 @@ def setsockopt(call: Call) -> int:
         with call.borrow() as borrowed:
             borrowed.setsockopt(level, option, content[:4])
     return 0
-
-
-def _filter_program(memory: Memory, content: bytes) -> bytes:
-    """The instructions a struct sock_fprog points to, which is what a server takes."""
-    if len(content) != _FPROG.size:
-        raise OSError(EINVAL, os.strerror(EINVAL))
-    count, address = _FPROG.unpack(content)
-    return memory.read(address, count * _INSTRUCTION_SIZE)
 
 
 def getsockopt(call: Call) -> int:
