@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from array import array
 from operator import sub
 
+from pingsock.probe.batch_targets import TargetBlock
 from pingsock.probe.clock import SECOND
 from pingsock.probe.records import INTERPOLATED, Reply, Summary
 from pingsock.probe.statistics import Statistics
@@ -111,6 +113,33 @@ class Replies:
             INTERPOLATED,
         )
 
+    def __reduce__(self) -> tuple[type[Replies], tuple[object, ...]]:
+        # Columns, and of the blocks no more than the targets in question.
+        sequences, departures = self._sequences, self._departures
+        return MovedReplies, (
+            self._targets_as_block(),
+            sequences if isinstance(sequences, range) else array("H", sequences),
+            self._second,
+            departures if isinstance(departures, range) else array("q", departures),
+            self._stamps,
+            self._hop_limits,
+            self._checksums,
+            self._template,
+        )
+
+    def _targets_as_block(self) -> TargetBlock:
+        """Each target at the number of its reply."""
+        first, last = self._groups[0], self._groups[-1]
+        if any(group.block is not first.block for group in set(self._groups)):
+            return TargetBlock.from_targets(self.targets())
+        if isinstance(self._sequences, range):
+            start, end = first.number_of(self._sequences[0]), last.number_of(self._sequences[-1]) + 1
+            # Targets of a block are probed in their order: as many as there are replies are neighbours.
+            if end - start == len(self):
+                return first.block.part(range(start, end))
+        numbered = zip(self._groups, self._sequences, strict=True)
+        return first.block.part([group.number_of(sequence) for group, sequence in numbered])
+
     def __iter__(self) -> Iterator[Reply | Summary]:
         for number in range(len(self)):
             reply = self.reply(number)
@@ -119,3 +148,35 @@ class Replies:
             statistics.enter(reply)
             yield reply
             yield Summary(reply.target, statistics)
+
+
+class MovedReplies(Replies):
+    """Replies that another process has received: with their targets, and not the groups they were probed in."""
+
+    __slots__ = ("_block",)
+
+    def __init__(
+        self,
+        block: TargetBlock,
+        sequences: Sequence[int],
+        second: int,
+        departures: Sequence[int],
+        stamps: bytes,
+        hop_limits: bytes,
+        checksums: bytes,
+        template: bytes,
+    ) -> None:
+        """As for all, but `block` holds the targets, in the order of their replies."""
+        super().__init__((), sequences, second, departures, stamps, hop_limits, checksums, template)
+        self._block = block
+
+    def target(self, number: int) -> Target:
+        """Who sent one of them, counted from 0."""
+        return self._block.target(number)
+
+    def hosts(self) -> list[str]:
+        """Who sent them, as text."""
+        return [self._block.host(number) for number in range(len(self))]
+
+    def _targets_as_block(self) -> TargetBlock:
+        return self._block

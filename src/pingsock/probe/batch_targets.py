@@ -77,6 +77,15 @@ class TargetBlock:
         address = (text, 0) if self.family == AF_INET else (text, 0, 0, 0)
         return Target(text, self.family, address, options=self.options)
 
+    def part(self, numbers: Sequence[int]) -> TargetBlock:
+        """Those with these numbers, in this order, as a block of their own."""
+        targets = None if self._targets is None else [self._targets[number] for number in numbers]
+        if isinstance(numbers, range):
+            columns = [column[numbers.start : numbers.stop : numbers.step] for column in self.columns]
+        else:
+            columns = [array(column.typecode, [column[number] for number in numbers]) for column in self.columns]
+        return TargetBlock(self.family, tuple(columns), self.options, targets)
+
     def __iter__(self) -> Iterator[Target]:
         return map(self.target, range(len(self)))
 
