@@ -16,37 +16,15 @@ import struct
 import time
 
 from pingsock.link.prefixes import parse_prefix
+from pingsock.wire import rtnetlink
+from pingsock.wire.rtnetlink import attribute, message, messages, raise_if_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Self
 
-_HEADER = struct.Struct("=IHHII")
-_ATTRIBUTE = struct.Struct("=HH")
-_IFINFO = struct.Struct("=BxHiII")
-"""ifinfomsg: family, device type, index, flags, mask of the flags to change."""
-_IFADDR = struct.Struct("=BBBBI")
-"""ifaddrmsg: family, prefix length, flags, scope, index."""
-_RTMSG = struct.Struct("=BBBBBBBBI")
-"""rtmsg: family, destination and source prefix length, tos, table, protocol, scope, kind, flags."""
-
 _PATIENCE = 2.0
 """Seconds."""
-
-_NLMSG_ERROR = 2
-_RTM_NEWLINK, _RTM_NEWADDR, _RTM_NEWROUTE, _RTM_GETROUTE = 16, 20, 24, 26
-_NLM_F_REQUEST, _NLM_F_ACK, _NLM_F_REPLACE, _NLM_F_CREATE = 0x1, 0x4, 0x100, 0x400
-_IFLA_MTU = 4
-_IFA_ADDRESS, _IFA_LOCAL = 1, 2
-_RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
-_IFF_UP = 1
-_IFA_F_NODAD = 0x02
-_RTN_UNICAST, _RTN_LOCAL = 1, 2
-_RT_TABLE_MAIN, _RTPROT_BOOT, _RT_SCOPE_UNIVERSE, _RT_SCOPE_LINK = 254, 3, 0, 253
-
-
-def _attribute(kind: int, value: bytes) -> bytes:
-    return _ATTRIBUTE.pack(4 + len(value), kind) + value + bytes(-len(value) % 4)
 
 
 class DeviceConfigurator:
@@ -79,28 +57,29 @@ class DeviceConfigurator:
 
     def set_link(self, index: int, *, up: bool, mtu: int = 0) -> None:
         """Switch a device on or off; `mtu` 0 leaves its MTU alone."""
-        body = _IFINFO.pack(0, 0, index, _IFF_UP if up else 0, _IFF_UP)
+        body = rtnetlink.IFINFO.pack(0, 0, index, rtnetlink.IFF_UP if up else 0, rtnetlink.IFF_UP)
         if mtu:
-            body += _attribute(_IFLA_MTU, struct.pack("=I", mtu))
-        self._request(_RTM_NEWLINK, 0, body)
+            body += attribute(rtnetlink.IFLA_MTU, rtnetlink.U32.pack(mtu))
+        self._request(rtnetlink.RTM_NEWLINK, 0, body)
 
     def add_address(self, index: int, prefix: str) -> None:
         """Give a device an address; IPv6 ones are usable at once, without duplicate address detection."""
         family, address, length = parse_prefix(prefix)
-        flags = _IFA_F_NODAD if family == socket.AF_INET6 else 0
-        body = _IFADDR.pack(family, length, flags, _RT_SCOPE_UNIVERSE, index)
-        body += _attribute(_IFA_LOCAL, address) + _attribute(_IFA_ADDRESS, address)
-        self._request(_RTM_NEWADDR, _NLM_F_CREATE | _NLM_F_REPLACE, body)
+        flags = rtnetlink.IFA_F_NODAD if family == socket.AF_INET6 else 0
+        body = rtnetlink.IFADDR.pack(family, length, flags, rtnetlink.RT_SCOPE_UNIVERSE, index)
+        body += attribute(rtnetlink.IFA_LOCAL, address) + attribute(rtnetlink.IFA_ADDRESS, address)
+        self._request(rtnetlink.RTM_NEWADDR, rtnetlink.NLM_F_CREATE | rtnetlink.NLM_F_REPLACE, body)
 
     def add_route(self, index: int, prefix: str, via: str | None = None) -> None:
         """Route a prefix to a device, through the router `via` or on-link."""
         family, network, length = parse_prefix(prefix)
-        scope = _RT_SCOPE_UNIVERSE if via or family == socket.AF_INET6 else _RT_SCOPE_LINK
-        body = _RTMSG.pack(family, length, 0, 0, _RT_TABLE_MAIN, _RTPROT_BOOT, scope, _RTN_UNICAST, 0)
-        body += _attribute(_RTA_DST, network) + _attribute(_RTA_OIF, struct.pack("=I", index))
+        scope = rtnetlink.RT_SCOPE_UNIVERSE if via or family == socket.AF_INET6 else rtnetlink.RT_SCOPE_LINK
+        what = rtnetlink.RT_TABLE_MAIN, rtnetlink.RTPROT_BOOT, scope, rtnetlink.RTN_UNICAST
+        body = rtnetlink.RTMSG.pack(family, length, 0, 0, *what, 0)
+        body += attribute(rtnetlink.RTA_DST, network) + attribute(rtnetlink.RTA_OIF, rtnetlink.U32.pack(index))
         if via:
-            body += _attribute(_RTA_GATEWAY, socket.inet_pton(family, via))
-        self._request(_RTM_NEWROUTE, _NLM_F_CREATE | _NLM_F_REPLACE, body)
+            body += attribute(rtnetlink.RTA_GATEWAY, socket.inet_pton(family, via))
+        self._request(rtnetlink.RTM_NEWROUTE, rtnetlink.NLM_F_CREATE | rtnetlink.NLM_F_REPLACE, body)
 
     def wait_until_local(self, index: int, prefix: str) -> None:
         """Return when packets to a new IPv6 address are taken in, which the kernel arranges a moment after adding it.
@@ -115,28 +94,24 @@ class DeviceConfigurator:
             time.sleep(0.001)
 
     def _is_local(self, index: int, address: bytes) -> bool:
-        body = _RTMSG.pack(socket.AF_INET6, 128, 0, 0, 0, 0, 0, 0, 0) + _attribute(_RTA_DST, address)
+        body = rtnetlink.RTMSG.pack(socket.AF_INET6, 128, 0, 0, 0, 0, 0, 0, 0) + attribute(rtnetlink.RTA_DST, address)
         try:
-            answer = self._ask(_RTM_GETROUTE, body + _attribute(_RTA_OIF, struct.pack("=I", index)))
+            answer = self._ask(rtnetlink.RTM_GETROUTE, body + attribute(rtnetlink.RTA_OIF, rtnetlink.U32.pack(index)))
         except OSError:
             return False
-        return bool(_RTMSG.unpack_from(answer, _HEADER.size)[7] == _RTN_LOCAL)
+        return bool(rtnetlink.RTMSG.unpack_from(answer)[7] == rtnetlink.RTN_LOCAL)
 
     def _request(self, kind: int, flags: int, body: bytes) -> None:
-        self._ask(kind, body, flags | _NLM_F_ACK)
+        self._ask(kind, body, flags | rtnetlink.NLM_F_ACK)
 
     def _ask(self, kind: int, body: bytes, flags: int = 0) -> bytes:
-        """The first message of the answer, from its header on."""
+        """The body of the first message of the answer."""
         self._sequence += 1
-        head = _HEADER.pack(_HEADER.size + len(body), kind, flags | _NLM_F_REQUEST, self._sequence, 0)
-        self._socket.send(head + body)
+        self._socket.send(message(kind, flags | rtnetlink.NLM_F_REQUEST, self._sequence, body))
         while True:
-            answer = self._socket.recv(65536)
-            _, answered, _, sequence, _ = _HEADER.unpack_from(answer)
+            answered, _, sequence, answer = next(messages(self._socket.recv(65536)))
             if sequence == self._sequence:
                 break
-        if answered == _NLMSG_ERROR:
-            (number,) = struct.unpack_from("=i", answer, _HEADER.size)
-            if number:
-                raise OSError(-number, os.strerror(-number))
+        if answered == rtnetlink.NLMSG_ERROR:
+            raise_if_error(answer)
         return answer
