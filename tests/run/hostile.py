@@ -1,6 +1,6 @@
 """A program that makes nonsense of system calls on a ping socket, for some seconds, then asks for one reply.
 
-Arguments: seed, rounds. It runs by itself, without anything of this project.
+Arguments: seed, rounds, the calls as name=number... It runs by itself, without anything of this project.
 """
 
 from __future__ import annotations
@@ -11,46 +11,19 @@ import signal
 import socket
 import sys
 
-NUMBERS = {
-    "read": 0,
-    "write": 1,
-    "readv": 19,
-    "writev": 20,
-    "dup": 32,
-    "dup2": 33,
-    "connect": 42,
-    "accept": 43,
-    "sendto": 44,
-    "recvfrom": 45,
-    "sendmsg": 46,
-    "recvmsg": 47,
-    "bind": 49,
-    "listen": 50,
-    "getsockname": 51,
-    "getpeername": 52,
-    "setsockopt": 54,
-    "getsockopt": 55,
-    "ioctl": 16,
-    "fcntl": 72,
-    "accept4": 288,
-    "dup3": 292,
-    "recvmmsg": 299,
-    "sendmmsg": 307,
-}
-"""Of x86-64. Not among them: shutdown and close, which would make everything after them dull."""
 DONT_WAIT = 0x40
 
 
-def main(seed: int, rounds: int) -> None:
+def main(seed: int, rounds: int, numbers: dict[str, int]) -> None:
     chance = random.Random(seed)
     libc = ctypes.CDLL(None, use_errno=True)
-    signal.signal(signal.SIGALRM, lambda *_: None)
-    # Whatever waits is interrupted.
-    signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
     memory = ctypes.create_string_buffer(1 << 16)
     start = ctypes.addressof(memory)
     opened = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP) for _ in range(2)]
     opened.append(socket.socket(socket.AF_INET6, socket.SOCK_DGRAM, socket.IPPROTO_ICMPV6))
+    signal.signal(signal.SIGALRM, lambda *_: None)
+    # Whatever waits is interrupted.
+    signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
 
     def word() -> int:
         return chance.choice(
@@ -84,14 +57,14 @@ def main(seed: int, rounds: int) -> None:
         for offset in range(0, chance.randrange(8, 128), 8):
             content = (place() if chance.random() < 0.6 else word()).to_bytes(8, "little")
             ctypes.memmove(start + at + offset, content, len(content))
-        name = chance.choice(list(NUMBERS))
+        name = chance.choice(list(numbers))
         second = start + at if chance.random() < 0.7 else word()
         arguments = [
             chance.choice(opened).fileno(),
             second,
             *(place() if chance.random() < 0.4 else word() for _ in range(4)),
         ]
-        result = libc.syscall(ctypes.c_long(NUMBERS[name]), *[ctypes.c_ulong(argument) for argument in arguments])
+        result = libc.syscall(ctypes.c_long(numbers[name]), *[ctypes.c_ulong(argument) for argument in arguments])
         if name in ("dup", "dup2", "dup3", "fcntl") and result > 2 and result not in [each.fileno() for each in opened]:
             libc.close(result)
     signal.setitimer(signal.ITIMER_REAL, 0)
@@ -103,4 +76,6 @@ def main(seed: int, rounds: int) -> None:
     sys.stdout.write(f"{one.recv(100)[8:].decode()}\n")
 
 
-main(*map(int, sys.argv[1:]))
+if __name__ == "__main__":
+    pairs = [word.split("=") for word in sys.argv[3:]]
+    main(int(sys.argv[1]), int(sys.argv[2]), {name: int(number) for name, number in pairs})
