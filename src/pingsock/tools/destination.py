@@ -17,6 +17,7 @@ does not know these is asked again without. Whatever goes wrong is an `UnknownHo
 
 from __future__ import annotations
 
+import errno
 import os
 from _socket import AF_INET, AF_INET6, AI_CANONNAME, EAI_BADFLAGS, SOCK_DGRAM, gaierror, getaddrinfo, inet_pton, socket
 
@@ -144,3 +145,14 @@ def source_towards(destination: Destination, prepare: Callable[[socket], object]
         return source[0], 0, *source[2:]
     finally:
         probe.close()
+
+
+def is_broadcast(destination: Destination) -> bool:
+    """Whether the kernel refuses to send there to a socket without SO_BROADCAST, for that reason."""
+    if destination.family != AF_INET:
+        return False
+    try:
+        source_towards(destination)
+    except OSError as error:
+        return error.errno == errno.EACCES
+    return False

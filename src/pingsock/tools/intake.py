@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections import deque
 from socket import AF_INET
 
@@ -10,7 +9,7 @@ from pingsock.probe.records import Unresolved
 from pingsock.probe.target import Target
 from pingsock.sockets.errors import InvalidArgument, shown
 from pingsock.tools.arguments import check_host, check_hosts, check_target, family_of_literal
-from pingsock.tools.destination import Destination, resolve, source_towards
+from pingsock.tools.destination import Destination, is_broadcast, resolve
 from pingsock.tools.names import Resolver
 
 TYPE_CHECKING = False
@@ -33,19 +32,8 @@ def target_at(aim: Aim, host: str, destination: Destination) -> Target:
     address, family = destination.address, int(destination.family)
     if destination.is_link_local and not address[3]:
         address = (*address[:3], aim.options.interface)
-    by_others = destination.answered_by_others or _is_broadcast(aim, destination)
+    by_others = destination.answered_by_others or (aim.options.broadcast and is_broadcast(destination))
     return Target(host, family, address, by_others, aim.options)
-
-
-def _is_broadcast(aim: Aim, destination: Destination) -> bool:
-    """Whether the kernel would refuse to send there for that reason, if it were not allowed."""
-    if not aim.options.broadcast or destination.family != AF_INET:
-        return False
-    try:
-        source_towards(destination)
-    except OSError as error:
-        return error.errno == errno.EACCES
-    return False
 
 
 def known_target(aim: Aim, host: str | Target) -> Target | None:

@@ -9,7 +9,6 @@ address; the order itself is computed.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 from array import array
 from bisect import bisect_right
@@ -19,7 +18,7 @@ from pingsock.probe.batch_targets import TargetBlock, ipv4_blocks
 from pingsock.probe.records import Unresolved
 from pingsock.probe.target import DEFAULT_OPTIONS, Target
 from pingsock.sockets.errors import InvalidArgument
-from pingsock.tools.destination import Destination, source_towards
+from pingsock.tools.destination import OTHER_FAMILY, Destination, is_broadcast
 from pingsock.tools.names import look_up
 from pingsock.tools.target_order import SEEDS, Permutation
 from pingsock.tools.target_ranges import Exclusions
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
     Item = TargetBlock | Target | Name | Unresolved
     Run = tuple[Piece, int, int]
 
-_OTHER_FAMILY = "Address family for hostname not supported"
 _GROUPS4 = 224 << 24, 240 << 24
 _EVERYBODY4 = 2**32 - 1
 _GROUPS6 = 0xFF << 120
@@ -173,7 +171,7 @@ class TargetList:
         if isinstance(piece, Name):
             yield piece
         elif self.family not in (0, piece.family):
-            yield Unresolved(word, _OTHER_FAMILY)
+            yield Unresolved(word, OTHER_FAMILY)
         elif self._exclusions:
             yield from self._exclusions.rest_of(piece, self.options.interface)
         else:
@@ -247,18 +245,8 @@ class TargetList:
         destination = Destination(span.family, address, text)
         if destination.is_link_local and not span.scope:
             address = (text, 0, 0, self.options.interface)
-        by_others = destination.answered_by_others or self._is_broadcast(destination)
+        by_others = destination.answered_by_others or (self.options.broadcast and is_broadcast(destination))
         return Target(span.text or text, span.family, address, by_others, self.options)
-
-    def _is_broadcast(self, destination: Destination) -> bool:
-        """Whether the kernel would refuse to send there for that reason, if it were not allowed."""
-        if destination.family != AF_INET or not self.options.broadcast:
-            return False
-        try:
-            source_towards(destination)
-        except OSError as error:
-            return error.errno == errno.EACCES
-        return False
 
 
 def _count(piece: Piece) -> int:
