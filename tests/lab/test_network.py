@@ -241,6 +241,16 @@ def test_what_breaks_the_thread_is_raised_at_its_end() -> None:
         run_until_it_breaks()
 
 
+def test_a_thread_makes_calls_while_its_block_lasts() -> None:
+    thread = lab.LabThread(lab.Network())
+    with pytest.raises(RuntimeError, match="not running"):
+        thread.do(list)
+    with thread:
+        assert thread.do(list) == []
+    with pytest.raises(RuntimeError, match="not running"):
+        thread.do(list)
+
+
 def test_a_lab_has_only_its_public_names() -> None:
     assert all(getattr(lab, name) is not None for name in dir(lab))
     with pytest.raises(AttributeError, match="has no attribute 'Nonsense'"):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import time
 from threading import RLock
 
 from pingsock.lab.prefixes import Prefix
+from pingsock.lab.wake_up import WakeUp
 from pingsock.link.cable import memory_cable
 from pingsock.link.host import HostLink
 from pingsock.wire.linux import AF_INET
@@ -51,9 +51,7 @@ class LabHost(HostLink):
         self.add_interface(INTERFACE, near, addresses, mtu)
         for family in {Prefix.parse(address).family for address in addresses}:
             self.add_route("0.0.0.0/0" if family == AF_INET else "::/0", interface=INTERFACE)
-        self._wake_read, self._wake_write = os.pipe()
-        for end in (self._wake_read, self._wake_write):
-            os.set_blocking(end, False)
+        self._wake_up = WakeUp()
 
     def transmit(self, packet: Outbound) -> None:
         """Send into the lab; what the lab does at once is done when this returns. As `HostLink`."""
@@ -61,18 +59,12 @@ class LabHost(HostLink):
         super().transmit(packet)
         after = self.network.next_event()
         if after is not None and (before is None or after < before):
-            self._wake()
-
-    def _wake(self) -> None:
-        """Let a driver that waits in another thread look at `next_event` again."""
-        try:
-            os.write(self._wake_write, b"\0")
-        except BlockingIOError:
-            pass  # The pipe is full of wake-ups already.
+            # A driver that waits in another thread looks at `next_event` again.
+            self._wake_up.give()
 
     def filenos(self) -> list[int]:
         """One descriptor, readable when `next_event` has come nearer, until `run` is called."""
-        return [self._wake_read]
+        return [self._wake_up.fileno()]
 
     def receive(self, fileno: int) -> None:
         """Let everything happen in the lab that is due by now.
@@ -91,21 +83,13 @@ class LabHost(HostLink):
     def run(self, now: float) -> None:
         """Let everything happen that is due in lab and host."""
         with self.lock:
-            self._take_wake_ups()
+            self._wake_up.take()
             self.network.run_until(now)
             super().run(now)
 
-    def _take_wake_ups(self) -> None:
-        try:
-            os.read(self._wake_read, 65536)
-        except BlockingIOError:
-            pass  # There was none.
-
     def close(self) -> None:
         """Leave the lab; idempotent."""
-        if self._wake_read >= 0:
+        if self._wake_up.fileno() >= 0:
             self.network.detach(self.attachment)
-            os.close(self._wake_read)
-            os.close(self._wake_write)
-            self._wake_read = self._wake_write = -1
+            self._wake_up.close()
         super().close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import select
 import threading
 import time
@@ -10,6 +9,7 @@ from concurrent.futures import Future, wait
 from typing import TypeVar
 
 from pingsock.lab.drive import Driver
+from pingsock.lab.wake_up import WakeUp
 from pingsock.link.cable import MemoryCable
 
 TYPE_CHECKING = False
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pingsock.lab.network import Network
 
 T = TypeVar("T")
+
+_NOT_RUNNING = "the lab's thread is not running"
 
 
 class LabThread:
@@ -35,16 +37,13 @@ class LabThread:
         self.network = network
         self._driver = Driver(network)
         self._thread = threading.Thread(target=self._run, name="pingsock lab", daemon=True)
-        self._wake_read, self._wake_write = -1, -1
         self._calls: list[Callable[[], object]] = []
         self._lock = threading.Lock()
         self._stopping = False
         self._failure: BaseException | None = None
 
     def __enter__(self) -> Self:
-        self._wake_read, self._wake_write = os.pipe()
-        os.set_blocking(self._wake_read, False)
-        os.set_blocking(self._wake_write, False)
+        self._wake_up = WakeUp()
         if not self.network.epoch:
             self.network.epoch = time.time() - time.monotonic()
         for attached in self.network.attachments:
@@ -55,17 +54,21 @@ class LabThread:
 
     def __exit__(self, *_error: object) -> None:
         self._stopping = True
-        self._wake()
+        self._wake_up.give()
         self._thread.join()
         for attached in self.network.attachments:
             attached.connect()
-        os.close(self._wake_read)
-        os.close(self._wake_write)
+        self._wake_up.close()
         if self._failure is not None:
             raise self._failure
 
     def do(self, call: Callable[[], T]) -> T:
-        """Let the thread make a call, such as `lambda: link.change(loss=1.0)`; its result, or what it raised."""
+        """Let the thread make a call, such as `lambda: link.change(loss=1.0)`; its result, or what it raised.
+
+        RuntimeError outside the `with` block, or after an exception has ended the thread.
+        """
+        if not self._thread.is_alive():
+            raise RuntimeError(_NOT_RUNNING)
         future: Future[T] = Future()
 
         def make_it() -> None:
@@ -79,7 +82,7 @@ class LabThread:
             done, _ = wait([future], timeout=0.1)
             if done:
                 return future.result()
-        raise RuntimeError("the lab's thread is not running")
+        raise RuntimeError(_NOT_RUNNING)
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until the thread ends by itself, which only an exception in it makes it do."""
@@ -91,13 +94,7 @@ class LabThread:
     def _submit(self, call: Callable[[], object]) -> None:
         with self._lock:
             self._calls.append(call)
-        self._wake()
-
-    def _wake(self) -> None:
-        try:
-            os.write(self._wake_write, b"\0")
-        except BlockingIOError:
-            pass  # The pipe is full of wake-ups already.
+        self._wake_up.give()
 
     def _run(self) -> None:
         try:
@@ -107,12 +104,12 @@ class LabThread:
             self._failure = err
 
     def _turn(self) -> None:
-        filenos = [self._wake_read, *self._driver.filenos()]
+        filenos = [self._wake_up.fileno(), *self._driver.filenos()]
         # Not poll(2), whose timeout is whole milliseconds: delays would be wrong by up to one.
         readable, _, _ = select.select(filenos, [], [], self._timeout())
         for fileno in readable:
-            if fileno == self._wake_read:
-                os.read(fileno, 4096)
+            if fileno == self._wake_up.fileno():
+                self._wake_up.take()
             else:
                 self._driver.receive(fileno)
         self._make_calls()
