@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import struct
 import subprocess
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from link.raw_bed import Hosts, family_of, packed, write_sysctl
-from pingsock.link.netlink import Rtnetlink, attribute, attributes
+from pingsock.link.netlink import Interface, Rtnetlink
 from pingsock.link.route_table import LIFETIME, AddressBook, RouteTable
 from pingsock.wire import linux
 from pingsock.wire.linux import AF_INET, AF_INET6, SOL_IP, SOL_IPV6, SOL_SOCKET
@@ -346,6 +347,40 @@ def test_the_table_belongs_to_the_namespace_it_was_made_in(table: RouteTable, ho
         assert table.address_kind(AF_INET, packed("10.50.1.1")) == LOCAL
 
 
+def test_interfaces_are_asked_for_once_and_then_followed(
+    table: RouteTable, hosts: Hosts, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To ask for them waits for a lock that anybody on this machine may hold for seconds."""
+    asked = []
+    ask_kernel = Rtnetlink.interfaces
+
+    def interfaces(kernel: Rtnetlink) -> list[Interface]:
+        asked.append(kernel)
+        return ask_kernel(kernel)
+
+    monkeypatch.setattr(Rtnetlink, "interfaces", interfaces)
+    first = table.interface_index("a0")
+    hosts.ip("near", "link add d0 type veth peer name e0\nlink set e0 name f0")
+    clock.now += LIFETIME
+    assert isinstance(ask(table, "10.50.1.2"), Route)
+    added = table.interface_index("d0")
+    assert table.interface_name(first) == "a0"
+    assert {table.interface_name(index) for index in (added, table.interface_index("f0"))} == {"d0", "f0"}
+    hosts.ip("near", "link delete d0")
+    for name in ("d0", "f0", "e0"):
+        with pytest.raises(OSError, match="No such device"):
+            table.interface_index(name)
+    assert len(asked) == 1
+
+
+def test_lost_news_have_interfaces_asked_for_again(table: RouteTable, hosts: Hosts) -> None:
+    assert table.interface_index("a0")
+    with socket.socket(fileno=os.dup(table.fileno())) as news:
+        news.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+    hosts.ip("near", "\n".join(f"link add d{each} type veth peer name e{each}" for each in range(8)))
+    assert all(table.interface_index(f"{end}{each}") for end in "de" for each in range(8))
+
+
 def test_many_interfaces_and_addresses_are_all_dumped(hosts: Hosts) -> None:
     lines = [
         f"link add d{each} type veth peer name e{each}\naddress add 10.51.{each}.1/24 dev d{each}"
@@ -353,13 +388,8 @@ def test_many_interfaces_and_addresses_are_all_dumped(hosts: Hosts) -> None:
     ]
     hosts.ip("near", "\n".join(lines))
     kernel = Rtnetlink()
-    book = AddressBook(kernel)
+    interfaces, book = kernel.interfaces(), AddressBook(kernel)
     kernel.close()
     shown = subprocess.run(["ip", "-o", "link"], check=True, capture_output=True, text=True).stdout
-    assert len(book.interfaces) == len(shown.splitlines())
+    assert len(interfaces) == len(shown.splitlines())
     assert {packed(f"10.51.{each}.1") for each in range(100)} <= {entry.address for entry in book.addresses}
-
-
-def test_attributes_that_lie_about_their_length_end_the_walk() -> None:
-    assert attributes(attribute(1, b"abc") + struct.pack("=HH", 3, 2) + b"rest") == {1: b"abc"}
-    assert attributes(b"\0") == {}

@@ -1,7 +1,7 @@
 """The host's routes, addresses and interfaces, as a stack asks for them, with the kernel's answers kept a while.
 
 What is kept is dropped when the kernel tells of any change, and after a second at the latest: path MTUs that the
-kernel learns and a few settings change without notice.
+kernel learns and a few settings change without notice. Only interfaces are kept, and follow what is told: see `news`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import errno
 import time
 
-from pingsock.link.netlink import Address, Interface, News, RouteAnswer, Rtnetlink
+from pingsock.link.netlink import Address, Interface, RouteAnswer, Rtnetlink
+from pingsock.link.news import News
 from pingsock.link.path_mtu import PathMtuCache
 from pingsock.link.prefixes import ANY4, is_link_local, is_multicast, no_device, os_error
 from pingsock.wire.linux import AF_INET, AF_INET6
@@ -40,7 +41,6 @@ class AddressBook:
     """What kinds of addresses this host has, made from dumps of the kernel's tables."""
 
     def __init__(self, kernel: Rtnetlink) -> None:
-        self.interfaces: dict[int, Interface] = {interface.index: interface for interface in kernel.interfaces()}
         self.addresses: list[Address] = kernel.addresses()
         self._usable = {(entry.address, entry.interface) for entry in self.addresses if entry.usable}
         self._ipv6 = {address for address, _ in self._usable if len(address) == 16}
@@ -93,6 +93,7 @@ class RouteTable:
         self._path_mtus = PathMtuCache(clock)
         self._routes: dict[tuple[object, ...], tuple[Route, float]] = {}
         self._led: dict[tuple[object, ...], tuple[bool, float]] = {}
+        self._interfaces: dict[int, Interface] | None = None
         self._book: AddressBook | None = None
         self._book_until = 0.0
         self.is_told_of_news = False
@@ -109,8 +110,10 @@ class RouteTable:
 
     def refresh(self) -> None:
         """Drop what is kept if the kernel has told of a change."""
-        if self._news.arrived():
-            self.flush()
+        if self._news.wait():
+            if not self._news.read({} if self._interfaces is None else self._interfaces):
+                self._interfaces = None
+            self._forget_answers()
 
     def _look_for_news(self) -> None:
         if not self.is_told_of_news:
@@ -118,6 +121,10 @@ class RouteTable:
 
     def flush(self) -> None:
         """Drop what is kept, but not the learned path MTUs."""
+        self._interfaces = None
+        self._forget_answers()
+
+    def _forget_answers(self) -> None:
         self._forget_routes()
         self._book = None
 
@@ -220,14 +227,14 @@ class RouteTable:
     def interface(self, index: int) -> Interface:
         """The interface with that index; ENODEV."""
         try:
-            return self._address_book().interfaces[index]
+            return self._all_interfaces()[index]
         except KeyError:
             raise no_device() from None
 
     def interface_index(self, name: str) -> int:
         """Index of an interface; ENODEV."""
         self._look_for_news()
-        for interface in self._address_book().interfaces.values():
+        for interface in self._all_interfaces().values():
             if interface.name == name:
                 return interface.index
         raise no_device()
@@ -258,6 +265,11 @@ class RouteTable:
         """Every address of this host."""
         self._look_for_news()
         return frozenset(entry.address for entry in self._address_book().addresses if entry.family == family)
+
+    def _all_interfaces(self) -> dict[int, Interface]:
+        if self._interfaces is None:
+            self._interfaces = {interface.index: interface for interface in self._kernel.interfaces()}
+        return self._interfaces
 
     def _address_book(self) -> AddressBook:
         now = self._clock()
