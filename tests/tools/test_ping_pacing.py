@@ -56,6 +56,30 @@ def test_what_was_missed_is_sent_later_but_only_one_more_than_the_preload(sock: 
     assert since_first(times)[3:] == [11001, 11001, 11001, 12001]
 
 
+@pytest.mark.parametrize(
+    ("interval", "away", "expected"),
+    [
+        pytest.param(200, 300, [301, 400, 600, 800], id="one"),
+        pytest.param(200, 900, [901, 901, 901, 901, 1000], id="several"),
+        pytest.param(200, 1990, [1991] * 9 + [2000], id="all of two seconds"),
+        pytest.param(200, 9000, [9001] * 11 + [9201], id="no more than those of two seconds"),
+        pytest.param(2, 1000, [1001] * 11 + [1003], id="no more than ten"),
+        pytest.param(1000, 2500, [2501, 2501, 3000], id="seconds"),
+        pytest.param(5000, 60_000, [60_001, 60_001, 65_001], id="longer intervals"),
+    ],
+)
+def test_what_a_kept_waiting_process_missed_is_made_up_for(
+    sock: FakeSocket, interval: int, away: int, expected: list[int]
+) -> None:
+    times = answering(sock, MILLISECOND)
+    run = run_on(sock, count=1 + len(expected), interval=interval * MILLISECOND)
+    for record in run.records():
+        if isinstance(record, Reply) and record.sequence == 1:
+            sock.clock.monotonic += away * MILLISECOND
+
+    assert since_first(times)[1:] == expected
+
+
 def test_with_interval_zero_as_many_as_the_preload_are_under_way(sock: FakeSocket) -> None:
     times = answering(sock, 4 * MILLISECOND)
     list(run_on(sock, count=4, interval=0, preload=2).records())

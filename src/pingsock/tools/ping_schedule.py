@@ -17,7 +17,9 @@ What this means here
 --------------------
 
 The next sending time is the last one plus the interval, not "now plus the interval", so a second stays a second
-however long a wake-up takes. After a delay of more than two intervals no more than one probe is made up for.
+however long a wake-up takes. On a busy host a process may be kept waiting for longer than an interval: iputils then
+leaves out probes. Here all that were due in the last two seconds are made up for, ten at most, so that a ping which was
+stopped does not flood when it goes on.
 """
 
 from __future__ import annotations
@@ -34,6 +36,8 @@ _SHORTEST_LAST_WAIT = 100_000_000
 _PAUSE = 10 * MILLISECOND
 """Between probes with interval 0 and no reply, and before sending is tried again on a full buffer."""
 _LONGEST_PAUSE = 500 * MILLISECOND
+_MADE_UP_FOR = 2000 * MILLISECOND
+_MOST_MADE_UP = 10
 
 
 class Schedule:
@@ -68,7 +72,7 @@ class Schedule:
 
     def start(self, now: int) -> None:
         """The first probe is due now, and the deadline counts from now."""
-        self._due = self._earliest_due(now)
+        self._due = now - self._ahead()
         if self._deadline:
             self._ends = now + self._deadline
 
@@ -84,7 +88,7 @@ class Schedule:
         """A probe left, or was refused for good; `tally` counts it already."""
         self._last_sent = now
         self._postponed_for = 0
-        self._due = max(self._due + self.interval, self._earliest_due(now))
+        self._due = max(self._due + self.interval, now - max(self._ahead(), self._behind()))
         if self._all_sent(tally) and not self._lingering:
             self._lingering = True
             self._ends = min(self._ends, self._last_wait_ends(now, tally))
@@ -94,8 +98,16 @@ class Schedule:
         self._due = self._last_sent + interval
         self.interval = interval
 
-    def _earliest_due(self, now: int) -> int:
-        return now - (self._preload - 1) * self.interval
+    def _ahead(self) -> int:
+        """How far ahead of its time a probe may leave."""
+        return (self._preload - 1) * self.interval
+
+    def _behind(self) -> int:
+        """How late a probe may leave without delaying the following ones."""
+        if not self.interval:
+            return 0
+        made_up = min(_MADE_UP_FOR // self.interval, _MOST_MADE_UP)
+        return max(made_up - 1, 0) * self.interval
 
     def postpone(self, now: int, buffer_full: bool) -> bool:
         """Sending was not possible now. False if it has not been for the linger time, and is to be given up.
