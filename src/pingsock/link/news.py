@@ -21,13 +21,12 @@ import socket
 
 from pingsock.link.netlink import interface_of
 from pingsock.wire.linux import AF_INET6, AF_NETLINK, AF_UNSPEC, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_RAW
-from pingsock.wire.rtnetlink import IFINFO, RTM_NEWLINK, messages
+from pingsock.wire.rtnetlink import IFINFO, RTM_DELLINK, RTM_NEWLINK, messages
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pingsock.link.netlink import Interface
 
-RTM_DELLINK = 17
 _GROUPS = sum(1 << group - 1 for group in (1, 5, 7, 8, 9, 11, 12, 19, 32))
 """Link; IPv4 address, route, rule; IPv6 address, route, interface, rule; next hop."""
 _LARGEST = 1 << 16
