@@ -9,7 +9,8 @@ neither keeps a histogram. All run in a network namespace of their own (as root,
 sockets are open to everybody; hosts are addresses of 127.0.0.0/8. Rounds are interleaved; printed are medians, and
 medians of the rounds' ratios.
 
-"engine" is what a program measures of itself, first probe to last reply, one core being CPU 0. "whole" is the time of a
+"engine" is what a program measures of itself, first probe to last reply, one core being CPU 0; with processes their
+start is in it. "whole" is the time of a
 process from its start to its end; it prints each address that is alive.
 """
 
@@ -36,7 +37,7 @@ FIRST_HOST = 0x7F000001
 TARGETS = {"one core, of C's": 0.9, "two cores, of one": 1.6, "whole run, of fping's rate": 1.2}
 
 
-def worker(hosts: int, jobs: int, *, alive: bool) -> None:
+def worker(hosts: int, jobs: int, processes: int, *, alive: bool) -> None:
     """Probe the hosts with the batch driver; print those alive, or figures as JSON."""
     sys.path.insert(0, str(SOURCE))
     from pingsock.probe.batch_jobs import BatchRun
@@ -51,7 +52,7 @@ def worker(hosts: int, jobs: int, *, alive: bool) -> None:
     require_batch_calls()
     begin, cpu = time.perf_counter(), time.process_time()
     tally = RunTally()
-    for what in BatchRun(ipv4_blocks(FIRST_HOST, hosts), Plan(), jobs=jobs):
+    for what in BatchRun(ipv4_blocks(FIRST_HOST, hosts), Plan(), jobs=jobs, processes=processes):
         if isinstance(what, Replies):
             tally.enter_replies(what)
             if alive:
@@ -67,7 +68,7 @@ def worker(hosts: int, jobs: int, *, alive: bool) -> None:
         "sent": hosts,
         "received": tally.replies,
         "round_trips_per_second": tally.replies / seconds,
-        "cpu_seconds": time.process_time() - cpu,
+        "cpu_seconds": time.process_time() - cpu + sum(os.times()[2:4]),
         "rtt_min_ns": tally.minimum,
         "rtt_mean_ns": tally.mean,
         "rtt_max_ns": tally.maximum,
@@ -85,6 +86,7 @@ def engine_commands(pingblast: str, hosts: int) -> dict[str, list[str]]:
         "batch driver, one core": ["taskset", "-c", "0", *ours],
         "C, two processes": [*blast, "-j", "2"],
         "batch driver, two threads": [*ours, "--jobs", "2"],
+        "batch driver, two processes": [*ours, "--processes", "2"],
     }
 
 
@@ -95,6 +97,7 @@ def whole_commands(pingblast: str, hosts: int) -> dict[str, list[str]]:
         "C": [pingblast, "-n", str(hosts)],
         "batch driver": ours,
         "batch driver, two threads": [*ours, "--jobs", "2"],
+        "batch driver, two processes": [*ours, "--processes", "2"],
     }
     fping = shutil.which("fping")
     if fping:
@@ -150,6 +153,8 @@ def report(engine: dict[str, Any], whole_runs: dict[str, Any], rounds: int, host
     cpu = 1 / ratio(ours, engine["C, one core"], "cpu_seconds")
     print(f"  {'the same by CPU time':<28}{cpu:.2f}")
     print_ratio("two cores, of one", ratio(two, ours, "round_trips_per_second"))
+    processes = ratio(engine["batch driver, two processes"], ours, "round_trips_per_second")
+    print(f"  {'two processes, of one core':<28}{processes:.2f}")
     if "fping" in whole_runs:
         best = max(("batch driver", "batch driver, two threads"), key=lambda name: median(whole_runs[name], "rate"))
         single = ratio(whole_runs["batch driver"], whole_runs["fping"], "rate")
@@ -183,10 +188,11 @@ def main() -> None:
     parser.add_argument("--whole", type=int, default=65_534, help="hosts of a program's whole run")
     for hidden in ("--inside", "--worker", "--alive"):
         parser.add_argument(hidden, action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--jobs", type=int, default=1, help=argparse.SUPPRESS)
+    for hidden in ("--jobs", "--processes"):
+        parser.add_argument(hidden, type=int, default=1, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        worker(options.hosts, options.jobs, alive=options.alive)
+        worker(options.hosts, options.jobs, options.processes, alive=options.alive)
         return
     if not options.inside:
         enter_namespace()

@@ -299,6 +299,41 @@ def test_a_sweep_is_resumed_with_no_target_lost_or_done_twice(
     assert os.listdir(public) == []
 
 
+@pytest.mark.parametrize("workers", ["--jobs", "--processes"])
+def test_an_interrupt_of_all_at_a_terminal_ends_several_workers_in_good_order(
+    network: PingNetwork, public: Path, workers: str
+) -> None:
+    state = public / "state"
+    command = ["-a", "--rate", "0", workers, "2", "--resume", str(state), "127.0.0.0/15"]
+    process = network.start("sweep", command, user=True, bufsize=0, start_new_session=True)
+    assert process.stdout is not None
+    lines = [process.stdout.readline().decode() for _ in range(100)]
+    os.killpg(process.pid, signal.SIGINT)
+    first = result_of(process)
+    assert first.status == 1
+    assert re.fullmatch(r"pingsock sweep: .*\npingsock sweep: interrupted; to go on: .*\n", first.err)
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+    second = sweep(network, *command)
+    alive = "".join([*lines, first.out, second.out]).split()
+    assert len(alive) == len(set(alive)) == 131_070
+    assert second.status == 0
+
+
+def test_a_process_that_is_killed_ends_a_sweep_with_one_line(network: PingNetwork) -> None:
+    command = ["-a", "--rate", "0", "--processes", "2", "127.0.0.0/10"]
+    process = network.start("sweep", command, user=True, bufsize=0)
+    assert process.stdout is not None
+    process.stdout.readline()
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    assert len(children) == 2
+    os.kill(int(children[0]), signal.SIGKILL)
+    ended = result_of(process)
+    assert ended.status == 4
+    said = f"process {children[0]} of this run was killed by SIGKILL; what it had under way is not known"
+    assert ended.err == f"pingsock sweep: {said}\n"
+
+
 def test_a_state_survives_a_kill(network: PingNetwork, public: Path) -> None:
     state = public / "state"
     command = ["-a", *SLOW, "--resume", str(state), "127.0.0.0/24"]
@@ -405,6 +440,8 @@ def test_sigquit_asks_how_far_it_is(network: PingNetwork) -> None:
         ["--socket", "tcp", "10.77.1.1"],
         ["--seed", "-3", "10.77.1.1"],
         ["--jobs", "0", "10.77.1.1"],
+        ["--processes", "0", "10.77.1.1"],
+        ["--processes", "2", "--jobs", "2", "10.77.1.1"],
         ["--skip", "-3", "10.77.1.1"],
         ["--no-such-option", "10.77.1.1"],
         ["-a", "-u", "10.77.1.1"],
@@ -456,12 +493,23 @@ def test_help_is_given_without_a_socket(network: PingNetwork) -> None:
     assert "--resume FILE" in ended.out
 
 
-def test_without_a_socket_the_reason_and_the_cure_are_told(network: PingNetwork) -> None:
-    process = network.start("sweep", ["10.77.2.1"], user=True, namespace=network.server)
-    ended = result_of(process)
-    assert ended.status == 4
+@pytest.mark.parametrize("options", [[], ["--csv"], ["--json"], ["-a", "--jobs", "2"], ["-a", "--processes", "2"]])
+@pytest.mark.parametrize("target", ["10.77.2.1", "::1", "nobody.invalid"])
+def test_without_a_socket_nothing_is_printed_but_the_reason_and_the_cure(
+    network: PingNetwork, public: Path, options: list[str], target: str
+) -> None:
+    command = ["--resume", str(public / "state"), "--rate", "0", *options, target]
+    ended = result_of(network.start("sweep", command, user=True, namespace=network.server))
+    assert (ended.out, ended.status) == ("", 4)
     assert "ping_group_range" in ended.err
     assert "Traceback" not in ended.err
+    assert os.listdir(public) == []
+
+
+def test_without_a_socket_there_is_still_nothing_to_be_done_for_no_target(network: PingNetwork) -> None:
+    command = ["-a", "127.0.0.1", "--exclude", "127.0.0.1"]
+    ended = result_of(network.start("sweep", command, user=True, namespace=network.server))
+    assert (ended.out, ended.status) == ("", 1)
 
 
 # The progress bar

@@ -24,7 +24,7 @@ from pingsock.sockets.mmsg import NoBatchCalls
 from pingsock.tools import sweep as sweep_module
 from pingsock.tools import sweep_feed
 from pingsock.tools.sweep import Sweep, sweep, sweep_plan
-from pingsock.tools.sweep_feed import useful_jobs
+from pingsock.tools.sweep_feed import useful_workers
 from pingsock.tools.sweep_positions import Positions
 from pingsock.tools.sweep_results import (
     ALIVE,
@@ -183,12 +183,12 @@ def test_every_address_has_one_result_by_either_driver(
     assert len(found) == 1022
 
 
-@pytest.mark.parametrize("jobs", [1, 3])
-def test_whole_replies_and_several_threads_finish_every_position(jobs: int) -> None:
+@pytest.mark.parametrize(("jobs", "processes"), [(1, 1), (3, 1), (1, 2)])
+def test_whole_replies_over_several_threads_or_processes_finish_every_position(jobs: int, processes: int) -> None:
     def run() -> tuple[Counter[str], int, int, int]:
         told: Counter[str] = Counter()
         with TargetList.of("127.0.0.0/20", "127.0.3.200", "10.9.9.1") as targets:
-            with Sweep(targets, FAST, whole_replies=True, jobs=jobs) as work:
+            with Sweep(targets, FAST, whole_replies=True, jobs=jobs, processes=processes) as work:
                 for each in work:
                     if isinstance(each, Replies):
                         told.update(target.host for target in each.targets())
@@ -226,14 +226,35 @@ def test_between_results_the_sockets_are_looked_after_however_slowly_they_are_ta
 
 
 @pytest.mark.parametrize(("rate", "threads"), [(0.0, 8), (0.5, 1), (1000.0, 1), (120_000.0, 3), (1e9, 8)])
-def test_a_rate_is_shared_by_no_more_threads_than_it_needs(rate: float, threads: int) -> None:
-    assert useful_jobs(8, rate) == threads
+def test_a_rate_is_shared_by_no_more_workers_than_it_needs(rate: float, threads: int) -> None:
+    assert useful_workers(8, rate) == threads
 
 
 @pytest.mark.parametrize("jobs", [0, 65, "2", True])
 def test_the_number_of_threads_is_checked(jobs: object) -> None:
     with TargetList.of("127.0.0.1") as targets, pytest.raises(InvalidArgument, match="jobs"):
         Sweep(targets, FAST, jobs=jobs)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("processes", "jobs"), [(0, 1), (65, 1), ("2", 1), (True, 1), (2, 2)])
+def test_the_number_of_processes_is_checked_also_where_none_would_be_started(processes: object, jobs: int) -> None:
+    slow = sweep_plan(rate=10)
+    with TargetList.of("localhost") as targets, pytest.raises(InvalidArgument, match="processes"):
+        Sweep(targets, slow, jobs=jobs, processes=processes)  # type: ignore[arg-type]
+
+
+def test_results_over_several_processes_are_those_of_one() -> None:
+    plan = sweep_plan(retries=0, timeout=5, rate=0)
+
+    def run(processes: int) -> dict[str, tuple[str, str, int]]:
+        targets = TargetList.of("127.0.0.0/22", "10.9.9.0/28", "::1", seed=5)
+        with targets, Sweep(targets, plan, processes=processes) as work:
+            results = [told for told in work if isinstance(told, SweepResult)]
+        return {each.target.host: (each.state, each.reason, each.statistics.sent) for each in results}
+
+    one, two = in_private_network(lambda: (run(1), run(2)), group_range=EVERYBODY, ip=ROUTES)
+    assert one == two
+    assert Counter(state for state, *_ in one.values()) == {ALIVE: 1022 + 1, UNSENT: 14}
 
 
 @pytest.mark.parametrize("names", [(), ("localhost", "nobody.invalid")])
@@ -290,9 +311,11 @@ def test_nothing_is_left_of_a_sweep_that_is_given_up() -> None:
             results = sweep(*specs, rate=0)
             next(results)
             results.close()  # type: ignore[attr-defined]
-        with TargetList.of("127.0.0.0/16") as targets, Sweep(targets, FAST, jobs=2) as work:
-            next(iter(work))
-        assert not work.is_over
+        for jobs, processes in ((2, 1), (1, 2)):
+            targets = TargetList.of("127.0.0.0/16")
+            with targets, Sweep(targets, FAST, jobs=jobs, processes=processes) as work:
+                next(iter(work))
+            assert not work.is_over
         for thread in threading.enumerate():
             if thread is not threading.current_thread():
                 thread.join(30)
@@ -364,6 +387,6 @@ def test_batch_calls_are_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_examples_of_the_documentation_run() -> None:
     document = Path(__file__).parents[2] / "docs" / "sweep.md"
     examples = re.findall(r"(?s)```python\n(.*?)```", document.read_text())
-    assert len(examples) == 2
+    assert len(examples) == 3
     for example in examples:
         in_private_network(lambda: exec(example, {}), group_range=EVERYBODY)  # noqa: B023 - called at once

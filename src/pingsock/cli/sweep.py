@@ -15,7 +15,7 @@ from pingsock.cli.output import Output
 from pingsock.cli.sweep_options import BAD_COMMAND_LINE, read_options, usage
 from pingsock.cli.sweep_resume import SYSTEM_CALL_FAILED, State, check_same, read_state
 from pingsock.cli.sweep_session import Command, Session
-from pingsock.sockets.errors import InvalidArgument, NoPingSocket
+from pingsock.sockets.errors import InvalidArgument, NoPingSocket, PingsockError
 from pingsock.tools.arguments import check_probes
 from pingsock.tools.sweep import sweep_plan
 from pingsock.tools.target_order import SEEDS
@@ -46,7 +46,7 @@ def main(arguments: list[str], _called: str = "sweep") -> int:
     except NoPingSocket as refused:
         output.warn(_no_socket(refused))
         status = SYSTEM_CALL_FAILED
-    except OSError as error:
+    except (PingsockError, OSError) as error:
         output.warn(str(error))
         status = SYSTEM_CALL_FAILED
     failed_to_write = output.failure is not None and not output.unread

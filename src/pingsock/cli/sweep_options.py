@@ -93,6 +93,7 @@ def _add_pace(group: argparse._ArgumentGroup) -> None:
     )
     add("-c", "--count", type=_number, default=1, metavar="N", help="probes of each target (default 1)")
     add("--jobs", type=_number, default=1, metavar="N", help="threads, for lists without names (default 1)")
+    add("--processes", type=_number, default=1, metavar="N", help="processes, instead of threads (default 1)")
     add(
         "-r",
         "--retries",

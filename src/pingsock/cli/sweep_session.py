@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import signal
+from socket import AF_INET, AF_INET6
 from time import monotonic
 
 from pingsock.cli.arguments import Refused
@@ -14,7 +15,8 @@ from pingsock.cli.sweep_resume import SYSTEM_CALL_FAILED, State, write_state
 from pingsock.probe.batch_replies import Replies
 from pingsock.probe.clock import MILLISECOND
 from pingsock.probe.records import Unresolved
-from pingsock.sockets.choose import KINDS
+from pingsock.sockets.choose import KINDS, open_ping_socket
+from pingsock.sockets.errors import NoPingSocket
 from pingsock.tools.sweep import Sweep
 from pingsock.tools.sweep_results import (
     ALIVE,
@@ -30,7 +32,7 @@ from pingsock.tools.sweep_results import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from types import FrameType
     from typing import Self
 
@@ -119,16 +121,17 @@ class Session:
         self._began = monotonic()
         finished = state.finished if state else Finished(min(settings.skip, targets.count))
         self._skipped = settings.skip
-        kinds = (settings.socket,) if settings.socket else KINDS
+        self._kinds = (settings.socket,) if settings.socket else KINDS
         self._sweep = Sweep(
             targets,
             plan,
-            kinds=kinds,
+            kinds=self._kinds,
             every_address=settings.each_address,
             finished=finished,
             with_records=settings.each_probe,
             whole_replies=self._chosen.takes_whole_replies,
             jobs=settings.jobs,
+            processes=settings.processes,
         )
         self._bar = self._make_bar(wanted=not settings.no_progress and not settings.quiet)
 
@@ -141,7 +144,12 @@ class Session:
         return bar
 
     def run(self) -> int:
-        """Sweep until the end or an interruption; the exit status."""
+        """Sweep until the end or an interruption; the exit status.
+
+        :raises NoPingSocket: before anything is printed or written, if it can be known then.
+        """
+        if len(self._sweep.finished) < self._total:
+            _require_ping_socket(self._kinds)
         if self._resume:
             self._write_state()
         with Signals() as signals, self._sweep:
@@ -256,3 +264,14 @@ class Session:
         # As for fping, of no target at all none is alive.
         alive_only = self._counts[ALIVE] > 0 and not any(self._counts[state] for state in STATES if state != ALIVE)
         return 0 if alive_only and self._sweep.is_over else SOME_NOT_ALIVE
+
+
+def _require_ping_socket(kinds: Sequence[str]) -> None:
+    """NoPingSocket if there is none of either family: then there is no sweep."""
+    try:
+        open_ping_socket(AF_INET, kinds=kinds).close()
+    except NoPingSocket as refused:
+        try:
+            open_ping_socket(AF_INET6, kinds=kinds).close()
+        except NoPingSocket:
+            raise refused from None

@@ -29,7 +29,6 @@ import subprocess
 import sys
 from threading import Lock
 
-import pingsock
 from pingsock.probe.batch_messages import (
     BEGIN,
     ENDED,
@@ -60,6 +59,7 @@ if TYPE_CHECKING:
 _SETTINGS = frozenset(("kinds", "in_flight", "summaries"))
 """Of a prober, those that mean the same in another process."""
 _PROGRAM = "import sys; sys.path[:] = sys.argv[2:]; import pingsock.probe.batch_worker as it; it.main(int(sys.argv[1]))"
+_OUR_FOLDER = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _OURS_TO_OBEY = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
@@ -206,7 +206,7 @@ def _start_interpreter(descriptor: int) -> subprocess.Popen[bytes]:
     options = ["-I", "-S"] + ["-B"] * sys.dont_write_bytecode
     path = [folder for folder in sys.path if isinstance(folder, str)]
     # Some ways to install a package in place add no folder to the path.
-    path.append(os.path.dirname(os.path.dirname(pingsock.__file__)))
+    path.append(_OUR_FOLDER)
     former = signal.pthread_sigmask(signal.SIG_BLOCK, _OURS_TO_OBEY)
     try:
         return subprocess.Popen(

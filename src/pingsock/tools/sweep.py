@@ -39,6 +39,7 @@ from pingsock.probe.records import (
     Unresolved,
 )
 from pingsock.sockets.choose import KINDS
+from pingsock.sockets.errors import InvalidArgument
 from pingsock.tools.arguments import check_kinds, check_plan, check_probes, check_rate, check_target, flag, integer
 from pingsock.tools.names import Resolver
 from pingsock.tools.sweep_feed import BlockFeed, CourseFeed, Watch, has_batch_calls
@@ -162,8 +163,11 @@ class Sweep:
         with_records: bool = False,
         whole_replies: bool = False,
         jobs: int = 1,
+        processes: int = 1,
     ) -> None:
-        """`finished` are positions of a list to leave out; `jobs` threads share the work if there are no names.
+        """`finished` are positions of a list to leave out.
+
+        `jobs` threads, or so many `processes`, share the work if there are no names; of use with `whole_replies`.
 
         `with_records` yields all records beside the results. `whole_replies` yields `Replies` as they come: many
         targets that are alive, with no result of each.
@@ -179,7 +183,12 @@ class Sweep:
         self._over: bool | None = None
         self._untold: deque[Happening | tuple[Watch, Record | Summary]] = deque()
         self._feed = _feed(
-            targets, plan or sweep_plan(), self.finished, kinds, every_address, integer("jobs", jobs, 1, MOST_JOBS)
+            targets,
+            plan or sweep_plan(),
+            self.finished,
+            kinds,
+            every_address,
+            *_check_workers(jobs, processes),
         )
 
     @property
@@ -196,7 +205,10 @@ class Sweep:
         return Progress(total=self._total, earlier=self._earlier, elapsed=elapsed, **self._counts)
 
     def __iter__(self) -> Iterator[Told]:
-        """:raises NoPingSocket: no socket can be opened, of any kind and either family."""
+        """:raises NoPingSocket: no socket can be opened, of any kind and either family.
+
+        :raises LostProcess: one of the processes has been killed.
+        """
         while not self.is_over:
             yield from self.step(_LONGEST_STEP)
 
@@ -204,6 +216,7 @@ class Sweep:
         """One turn of work, with a wait of at most `longest` nanoseconds in it; what happened.
 
         :raises NoPingSocket: no socket can be opened, of any kind and either family.
+        :raises LostProcess: one of the processes has been killed.
         """
         self._feed.hold(len(self._untold) > _MOST_UNTOLD)
         for position, unresolved in self._feed.look():
@@ -262,7 +275,7 @@ class Sweep:
         self._finish(self._feed.ended(summary.target, watch))
 
     def close(self) -> None:
-        """Close the sockets, end the threads, stop looking up names. Idempotent."""
+        """Close the sockets, end the threads and processes, stop looking up names. Idempotent."""
         self._over = self.is_over
         self._feed.close()
 
@@ -273,6 +286,13 @@ class Sweep:
         self.close()
 
 
+def _check_workers(jobs: object, processes: object) -> tuple[int, int]:
+    threads, others = integer("jobs", jobs, 1, MOST_JOBS), integer("processes", processes, 1, MOST_JOBS)
+    if threads > 1 and others > 1:
+        raise InvalidArgument("processes", processes, "1 where there are several jobs")
+    return threads, others
+
+
 def _feed(
     targets: TargetList | Iterable[Target],
     plan: Plan,
@@ -280,15 +300,16 @@ def _feed(
     kinds: Sequence[str],
     every_address: bool,
     jobs: int,
+    processes: int,
 ) -> BlockFeed | CourseFeed:
     """Addresses by the hundred where that is possible; names, and all else, one by one."""
     if not isinstance(targets, TargetList):
         checked = map(check_target, targets)
         if has_batch_calls():
-            return BlockFeed(checked, finished, plan, kinds, jobs)
+            return BlockFeed(checked, finished, plan, kinds, jobs, processes)
         return CourseFeed(checked, lambda _name, _found: [], finished, plan, kinds, Resolver())
     if targets.only_addresses and has_batch_calls():
-        return BlockFeed(targets.blocks(finished.mark), finished, plan, kinds, jobs)
+        return BlockFeed(targets.blocks(finished.mark), finished, plan, kinds, jobs, processes)
     resolver = Resolver(targets.family, every_address=every_address)
     items = targets.targets(finished.mark)
     return CourseFeed(items, targets.targets_of, finished, plan, kinds, resolver)

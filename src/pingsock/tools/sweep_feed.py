@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pingsock.tools.sweep_results import Finished
 
 _RATE_OF_ONE = 50_000.0
-"""Probes a second that one thread reaches anywhere."""
+"""Probes a second that one thread or process reaches anywhere."""
 
 
 def has_batch_calls() -> bool:
@@ -39,12 +39,12 @@ def has_batch_calls() -> bool:
     return True
 
 
-def useful_jobs(jobs: int, rate: float) -> int:
-    """Of so many threads, those that are needed to keep up with a rate.
+def useful_workers(most: int, rate: float) -> int:
+    """Of so many threads or processes, those that are needed to keep up with a rate.
 
     Each has an equal share of the rate, and what it does not use, as a list has too few blocks, is lost.
     """
-    return min(jobs, ceil(rate / _RATE_OF_ONE)) if rate else jobs
+    return min(most, ceil(rate / _RATE_OF_ONE)) if rate else most
 
 
 class Watch:
@@ -59,7 +59,7 @@ class Watch:
 
 
 class BlockFeed:
-    """Addresses only, by the hundred, over so many threads (`jobs`); see `has_batch_calls`."""
+    """Addresses only, by the hundred, over so many threads (`jobs`) or `processes`; see `has_batch_calls`."""
 
     def __init__(
         self,
@@ -68,11 +68,18 @@ class BlockFeed:
         plan: Plan,
         kinds: Sequence[str],
         jobs: int,
+        processes: int,
     ) -> None:
         self._items = items
         self._finished = finished
         self._positions = Positions()
-        self._run = BatchRun(self._stream(), plan, jobs=useful_jobs(jobs, plan.rate), kinds=kinds)
+        self._run = BatchRun(
+            self._stream(),
+            plan,
+            jobs=useful_workers(jobs, plan.rate),
+            processes=useful_workers(processes, plan.rate),
+            kinds=kinds,
+        )
         self.is_waiting = False
 
     @property
@@ -117,7 +124,7 @@ class BlockFeed:
         return self._positions.take(target)
 
     def close(self) -> None:
-        """Close the sockets, end the threads. Idempotent."""
+        """Close the sockets, end the threads and processes. Idempotent."""
         self._run.close()
 
 
