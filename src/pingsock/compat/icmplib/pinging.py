@@ -47,10 +47,10 @@ def _wish(
     interval: float,
     timeout: float,
     source: str | None,
-    payload: bytes | None = None,
-    payload_size: int = 56,
-    ttl: int | None = None,
-    traffic_class: int = 0,
+    payload: bytes | None,
+    payload_size: int,
+    ttl: int | None,
+    traffic_class: int,
 ) -> _Wish:
     options = options_of(source, payload, payload_size, ttl, traffic_class)
     return _Wish(count_of(count), time_of("interval", interval), plan_of_one(timeout), options)
