@@ -123,6 +123,20 @@ def test_messages_are_compared_with_what_they_should_be(pair: tuple[socket.socke
     assert not received.are_like(image, 0, 4)
 
 
+def test_messages_come_from_where_others_go_to(pair: tuple[socket.socket, socket.socket]) -> None:
+    sender, receiver = pair
+    batch_to(receiver, 3, 8).send(sender.fileno(), 0, 3)
+    received = ReceiveBatch(receiver.family, 3, 8, 8 + LONGER, 0)
+    received.receive(receiver.fileno(), 0)
+    answers = batch_to(sender, 5, 8)
+    assert received.came_from(answers, 2, 3)
+    answers.names[answers.name_stride : answers.name_stride + 8] = bytes(8)
+    assert received.came_from(answers, 2, 3)
+    assert not received.came_from(answers, 1, 1)
+    assert received.came_from(answers, 0, 1)
+    assert not received.came_from(answers, 0, 2)
+
+
 def test_room_is_the_same_after_messages_of_any_kind(pair: tuple[socket.socket, socket.socket]) -> None:
     sender, receiver = pair
     received = ReceiveBatch(receiver.family, 4, 8, 8 + LONGER, 0)

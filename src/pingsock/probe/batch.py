@@ -15,21 +15,19 @@ up, another socket is opened.
 from __future__ import annotations
 
 import errno
-from array import array
 from typing import cast
 
-from pingsock.probe.batch_channel import CAPACITY, SEQUENCE_NUMBERS, BatchChannel, ReplyBuffer
+from pingsock.probe.batch_channel import BatchChannel
 from pingsock.probe.batch_ledger import BatchLedger
+from pingsock.probe.batch_profile import CAPACITY, Profile, ReplyBuffer
 from pingsock.probe.batch_targets import TargetBlock, blocks_of
 from pingsock.probe.blocking import BlockingProber
 from pingsock.probe.clock import MILLISECOND
 from pingsock.probe.engine import NO_ROOM, Engine
-from pingsock.probe.flow import control_items, socket_settings
 from pingsock.probe.outcome import ANSWERED
 from pingsock.probe.schedule import NEVER
 from pingsock.sockets.bare import KERNEL_KINDS
-from pingsock.sockets.mmsg import SendBatch, join_control, require_batch_calls
-from pingsock.wire.echo import echo_request
+from pingsock.sockets.mmsg import require_batch_calls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -112,33 +110,6 @@ class BatchEngine(Engine):
         course.number = course.undecided = 1
         course.statistics.sent += 1
         self.active += 1
-
-
-class Profile:
-    """Buffers for probes that look alike."""
-
-    def __init__(self, block: TargetBlock, payload: bytes, replies: ReplyBuffer) -> None:
-        target = block.target(0)
-        family = block.family
-        self.settings = socket_settings(target)
-        self.payload = payload
-        self.replies = replies
-        message = echo_request(family, 0, 0, self.payload)
-        self._batch = SendBatch(family, CAPACITY, len(message), join_control(control_items(target)))
-        self._sequences = self._batch.message_column(_SEQUENCE_AT, "H")
-        self._addresses = [self._batch.name_column(at, _ADDRESS_KIND[family]) for at in _ADDRESS_AT[family]]
-        self._batch.messages[:] = message.ljust(self._batch.stride, b"\0") * CAPACITY
-        self._batch.name_column(0, "H")[:] = array("H", [family]) * CAPACITY
-
-    def fill(self, block: TargetBlock, first: int, count: int, sequence: int) -> None:
-        """Prepare probes of so many targets of the block, with sequence numbers from `sequence` on."""
-        for column, source in zip(self._addresses, block.columns, strict=True):
-            column[:count] = source[first : first + count]
-        self._sequences[:count] = SEQUENCE_NUMBERS[sequence : sequence + count]
-
-    def send(self, descriptor: int, count: int) -> int:
-        """Send the first of what was prepared; how many were sent. OSError if not even one."""
-        return self._batch.send(descriptor, 0, count)
 
 
 class BatchProber(BlockingProber):
@@ -317,8 +288,8 @@ class BatchProber(BlockingProber):
             sent = profile.send(channel.sock.fileno(), count)
         except OSError as error:
             return self._send_failed(channel, block, error.errno or errno.EIO)
-        ledger.sent_group(block, self._first, sent, begin, self._clock())
-        channel.expect(profile.replies, profile.payload)
+        profile.group = ledger.sent_group(block, self._first, sent, begin, self._clock())
+        channel.expect(profile)
         self._advance(sent)
         return True
 

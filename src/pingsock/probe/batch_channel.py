@@ -17,86 +17,31 @@ from __future__ import annotations
 import errno
 import socket
 import struct
-import sys
-from array import array
 from operator import itemgetter
-from socket import AF_INET, inet_ntop
 
+from pingsock.probe.batch_profile import CAPACITY, CHECKSUM_AT, SEQUENCE_AT, SEQUENCE_NUMBERS
 from pingsock.probe.batch_replies import Replies
 from pingsock.probe.channel import Channel
 from pingsock.probe.clock import SECOND
-from pingsock.probe.ledger import SEQUENCES
 from pingsock.probe.outcome import WAITING
-from pingsock.sockets.mmsg import CONTROL_HEADER, MessageImage, ReceiveBatch, split_control
+from pingsock.probe.packed import WORD
+from pingsock.sockets.mmsg import MessageImage, split_control
 from pingsock.wire import linux
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pingsock.probe.batch_ledger import BatchLedger
+    from pingsock.probe.batch_ledger import BatchLedger, Group
+    from pingsock.probe.batch_profile import Profile, ReplyBuffer
     from pingsock.probe.clock import Stepwatch
     from pingsock.probe.records import Record, Stray
     from pingsock.sockets.choose import PingSocket
 
-CAPACITY = 256
 _ECHO_REPLY = {True: 0, False: 129}
-_CHECKSUM_AT, _SEQUENCE_AT = 2, 6
-_ADDRESS_COLUMNS = {True: ((4, "I"),), False: ((8, "Q"), (16, "Q"))}
-_WORD = struct.calcsize("@l")
-_SECONDS_AT = CONTROL_HEADER
-_NANOSECONDS_AT = CONTROL_HEADER + _WORD
-_HOP_LIMIT_AT = 2 * CONTROL_HEADER + 2 * _WORD
-_CONTROL_LENGTH = _HOP_LIMIT_AT + _WORD
-_HOP_LIMIT_OCTET = _HOP_LIMIT_AT + (3 if sys.byteorder == "big" else 0)
-"""The only byte of a hop limit that is not zero."""
-_SOCKADDR = {True: struct.Struct(linux.SOCKADDR_IN_LAYOUT), False: struct.Struct(linux.SOCKADDR_IN6_LAYOUT)}
-_LONGER_REPLY = 128
-"""Room for replies that are longer than their probe; more is cut off."""
 _ALL_WAITING = (WAITING,) * CAPACITY
 _ROUNDS = 8
 """Batches read before it is looked whether something is due."""
-
-
-def _network_order() -> memoryview:
-    numbers = array("H", range(SEQUENCES))
-    if sys.byteorder == "little":
-        numbers.byteswap()
-    return memoryview(numbers)
-
-
-SEQUENCE_NUMBERS = _network_order()
-"""Every sequence number as it stands in a message."""
-
-
-class ReplyBuffer:
-    """Buffers for a batch of replies of one length; the channels of a driver share them."""
-
-    def __init__(self, family: int, length: int) -> None:
-        self.is_ipv4 = family == AF_INET
-        self.length = length
-        self.batch = ReceiveBatch(family, CAPACITY, length, length + _LONGER_REPLY, _CONTROL_LENGTH)
-        batch = self.batch
-        self.checksums = batch.message_column(_CHECKSUM_AT, "H")
-        self.sequences = batch.message_column(_SEQUENCE_AT, "H")
-        self.addresses = [batch.name_column(at, kind) for at, kind in _ADDRESS_COLUMNS[self.is_ipv4]]
-        self.seconds = batch.control_column(_SECONDS_AT, "l")
-        self.nanoseconds = batch.control_column(_NANOSECONDS_AT, "l")
-
-    def columns(self, count: int) -> tuple[bytes, bytes, bytes]:
-        """Nanoseconds of the stamps, hop limits and checksums of the first `count` messages."""
-        return (
-            self.nanoseconds[:count].tobytes(),
-            self.batch.control_octets(_HOP_LIMIT_OCTET, count),
-            self.checksums[:count].tobytes(),
-        )
-
-    def source(self, number: int) -> tuple[object, ...]:
-        """Who sent one message."""
-        fields = _SOCKADDR[self.is_ipv4].unpack(self.batch.name(number).ljust(28, b"\0")[: 16 if self.is_ipv4 else 28])
-        if self.is_ipv4:
-            return inet_ntop(AF_INET, fields[2]), 0
-        return inet_ntop(linux.AF_INET6, fields[3]), 0, int.from_bytes(fields[2], "big"), fields[4]
 
 
 class BatchChannel(Channel):
@@ -115,30 +60,28 @@ class BatchChannel(Channel):
         self.batch_ledger = ledger
         self.stepwatch = stepwatch
         self.hear_replies = hear_replies
-        self._buffer_of_replies: ReplyBuffer | None = None
-        self._payload = b""
+        self._profile: Profile | None = None
         self.template = b""
         # Reading a stamp of each send costs a fifth of the rate; the times of sending are interpolated.
         sock.setsockopt(linux.SOL_SOCKET, linux.SO_TIMESTAMPING, 0)
         sock.setsockopt(linux.SOL_SOCKET, linux.SO_TIMESTAMPNS, 1)
 
-    def expect(self, buffer: ReplyBuffer, payload: bytes) -> None:
-        """Ordinary replies from now on have this payload. The socket must have its identifier."""
-        if self._buffer_of_replies is buffer and self._payload is payload:
+    def expect(self, profile: Profile) -> None:
+        """Ordinary replies from now on are to such probes. The socket must have its identifier."""
+        if self._profile is profile:
             return
-        ident = self.sock.getsockname()[1]
-        kind = _ECHO_REPLY[buffer.is_ipv4]
-        self._buffer_of_replies, self._payload = buffer, payload
-        self.template = struct.pack(">BBHHH", kind, 0, 0, ident, 0) + payload
+        self._profile = profile
+        buffer, ident = profile.replies, self.sock.getsockname()[1]
+        self.template = struct.pack(">BBHHH", _ECHO_REPLY[buffer.is_ipv4], 0, 0, ident, 0) + profile.payload
         self._image = MessageImage(buffer.batch, self.template)
-        self._expected_checksums = self._image.column(_CHECKSUM_AT, "H")
-        self._expected_sequences = self._image.column(_SEQUENCE_AT, "H")
+        self._expected_checksums = self._image.column(CHECKSUM_AT, "H")
+        self._expected_sequences = self._image.column(SEQUENCE_AT, "H")
 
     def collect(self) -> bool:
         """As `Channel.collect`, in batches."""
-        buffer = self._buffer_of_replies
-        if buffer is None:
+        if self._profile is None:
             return super().collect()
+        buffer = self._profile.replies
         for _ in range(_ROUNDS):
             try:
                 count = buffer.batch.receive(self.sock.fileno(), linux.MSG_DONTWAIT)
@@ -162,12 +105,12 @@ class BatchChannel(Channel):
         group = ledger.group_of(start)
         if group is None or not group.start <= start < stop <= group.start + group.count:
             return False
-        seconds = buffer.seconds[:count].tobytes()
+        seconds = buffer.second_octets(count)
         if not (
             ledger.all_wait(start, stop)
-            and seconds == seconds[:_WORD] * count
+            and seconds == seconds[:1] * count
             and self.look_ordinary(0, count, SEQUENCE_NUMBERS[start:stop])
-            and ledger.went_to(group, start, stop, buffer.addresses)
+            and self._came_from_targets(group, start, stop, buffer)
         ):
             return False
         second, step = buffer.seconds[0], group.step
@@ -182,13 +125,20 @@ class BatchChannel(Channel):
         )
         return True
 
+    def _came_from_targets(self, group: Group, start: int, stop: int, buffer: ReplyBuffer) -> bool:
+        """Whether the first messages came from where these neighbours in a group went to."""
+        profile = self._profile
+        if profile is not None and profile.group is group:
+            return buffer.batch.came_from(profile.batch, start - group.start, stop - start)
+        return self.batch_ledger.went_to(group, start, stop, buffer.addresses)
+
     def look_ordinary(self, first: int, last: int, sequences: memoryview) -> bool:
         """Whether the messages from `first` to before `last` are ordinary but for time and sender.
 
         They are if they are as long as they should be, and have the right type, payload and sequence numbers.
         """
-        buffer = self._buffer_of_replies
-        assert buffer is not None
+        assert self._profile is not None
+        buffer = self._profile.replies
         if not buffer.batch.are_ordinary(first, last):
             return False
         self._expected_checksums[first:last] = buffer.checksums[first:last]
@@ -232,6 +182,7 @@ class _Batch:
         self._channel = channel
         self._ledger = channel.batch_ledger
         self._buffer = buffer
+        self._second_octets = buffer.second_octets(count)
         self._stamps, self._hop_limits, self._checksums = buffer.columns(count)
 
     def accept(self, first: int, last: int) -> None:
@@ -247,8 +198,8 @@ class _Batch:
 
     def _are_alike(self, first: int, last: int) -> bool:
         """Whether all look ordinary, and were stamped in the same second."""
-        seconds = self._buffer.seconds[first:last].tobytes()
-        return seconds == seconds[:_WORD] * (last - first) and self._channel.look_ordinary(
+        seconds = self._second_octets[first:last]
+        return seconds == seconds[:1] * (last - first) and self._channel.look_ordinary(
             first, last, self._buffer.sequences[first:last]
         )
 
@@ -280,7 +231,7 @@ class _Batch:
                 sequences,
                 second,
                 [since + sent for sent in times],
-                self._stamps[first * _WORD : last * _WORD],
+                self._stamps[first * WORD : last * WORD],
                 self._hop_limits[first:last],
                 self._checksums[2 * first : 2 * last],
                 self._channel.template,

@@ -215,7 +215,7 @@ class BatchLedger(Ledger):
         """Whether the numbers are nearly used up, so that another socket may be needed."""
         return _NEARLY_ALL <= self._next < _NEARLY_ALL + _GRACE
 
-    def sent_group(self, block: TargetBlock, first: int, count: int, begin: int, end: int) -> None:
+    def sent_group(self, block: TargetBlock, first: int, count: int, begin: int, end: int) -> Group:
         """So many targets of the block, from number `first` on, got their probes between these times.
 
         Their sequence numbers were the next ones.
@@ -230,6 +230,7 @@ class BatchLedger(Ledger):
         self.waiting += count
         self._next = stop & 0xFFFF
         self._pending.append(group)
+        return group
 
     def answered_in_order(self, start: int, stop: int) -> None:
         """These probes were answered, as they should be."""

@@ -7,6 +7,7 @@ from operator import sub
 
 from pingsock.probe.batch_targets import TargetBlock
 from pingsock.probe.clock import SECOND
+from pingsock.probe.packed import subtract_range
 from pingsock.probe.records import INTERPOLATED, Reply, Summary
 from pingsock.probe.statistics import Statistics
 
@@ -53,8 +54,8 @@ class Replies:
         """All but `second` and `template` are columns.
 
         Each reply was received, and its probe was sent, so many nanoseconds after `second` (realtime clock); stamps of
-        receiving are C longs. Hop limits and checksums are those of the replies; `template` is a reply without checksum
-        and sequence number.
+        receiving are 32-bit words. Hop limits and checksums are those of the replies; `template` is a reply without
+        checksum and sequence number.
         """
         self._groups = groups
         self._sequences = sequences
@@ -70,7 +71,11 @@ class Replies:
     def interpolated(self) -> list[int]:
         """Round trips, nanoseconds."""
         if self._interpolated is None:
-            self._interpolated = list(map(sub, memoryview(self._stamps).cast("l").tolist(), self._departures))
+            departures = self._departures
+            if isinstance(departures, range):
+                self._interpolated = subtract_range(self._stamps, departures)
+            else:
+                self._interpolated = list(map(sub, memoryview(self._stamps).cast("i").tolist(), departures))
         return self._interpolated
 
     def __len__(self) -> int:

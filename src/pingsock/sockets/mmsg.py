@@ -132,6 +132,7 @@ class _Batch:
         self._names = _Memory(capacity * self.name_stride)
         self._messages = _Memory(capacity * stride)
         self._controls = _Memory(capacity * control_stride)
+        self.names_at = self._names.address
         self.headers = self._headers.view
         self.names = self._names.view
         self.messages = self._messages.view
@@ -252,6 +253,11 @@ class ReceiveBatch(_Batch):
         """Whether the messages from `first` to before `last` are what they should be, with only zeros behind them."""
         begin = first * self.stride
         return not self._compare(self._messages.address + begin, image.address + begin, (last - first) * self.stride)
+
+    def came_from(self, destinations: SendBatch, first: int, count: int) -> bool:
+        """Whether the first `count` messages came from where those of that batch from number `first` on go to."""
+        there = destinations.names_at + first * self.name_stride
+        return not self._compare(self.names_at, there, count * self.name_stride)
 
     def control_octets(self, at: int, count: int) -> bytes:
         """The byte `at` of the control data of the first `count` messages."""
