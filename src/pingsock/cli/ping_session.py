@@ -13,7 +13,7 @@ from pingsock.probe.clock import MILLISECOND, SECOND
 from pingsock.probe.records import EchoReply
 from pingsock.probe.target import ProbeOptions, Target
 from pingsock.sockets.bare import KERNEL_KINDS
-from pingsock.tools.ping import TIME_BYTES, PingPlan, PingRun
+from pingsock.tools.ping import TIME_BYTES, Interruption, PingPlan, PingRun
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -82,6 +82,8 @@ class Session:
             tell(record)
             if self._settings.verbose and isinstance(record, EchoReply):
                 self._timed[record.timed] = self._timed.get(record.timed, 0) + 1
+            if isinstance(record, Interruption):
+                interrupts.clear()
             self._obey(interrupts, run)
         self._tell_summary(run)
         if self._settings.verbose and self._timed:
@@ -166,6 +168,7 @@ class Session:
             (USERS_INTERVAL * MILLISECOND if os.getuid() else 0) if settings.adaptive else -1,
             settings.outstanding,
             settings.flood,
+            wants_options=settings.has_ip_options,
         )
 
     @property
@@ -179,7 +182,6 @@ class Session:
         return self._settings.size
 
     def _obey(self, interrupts: Interrupts, run: PingRun) -> None:
-        interrupts.clear()
         if interrupts.status_wanted:
             interrupts.status_wanted = False
             self._output.warn_plainly(ping_texts.status(run.tally, timed=run.timed))

@@ -16,9 +16,9 @@ them here.
 from __future__ import annotations
 
 import errno
-import time
 from select import POLLERR, POLLHUP, POLLIN, poll
 from struct import Struct
+from time import monotonic_ns, sleep
 
 from pingsock.probe.channel import Channel
 from pingsock.probe.clock import MILLISECOND, SECOND, Stepwatch, read_clocks
@@ -98,6 +98,8 @@ class PingPlan(Value):
     """After this time the silence of a probe is told, and its reply is late; 0 is never."""
     ends_with_error: bool = True
     """Whether with a deadline an ICMP error is the end."""
+    wants_options: bool = False
+    """Whether `reply_options` is of interest; the socket has to be asked for them too."""
 
 
 class Waiter:
@@ -113,9 +115,13 @@ class Waiter:
     def wait(self, nanoseconds: int) -> tuple[bool, bool]:
         """Whether the socket and whether the waker is ready, after at most that time."""
         milliseconds = -(-min(nanoseconds, _LONGEST_WAIT) // MILLISECOND)
-        ready = self._poll.poll(max(milliseconds, 0))
-        woken = any(descriptor == self._waker for descriptor, _ in ready)
-        return any(d != self._waker and events & (POLLIN | POLLERR | POLLHUP) for d, events in ready), woken
+        ready = woken = False
+        for descriptor, events in self._poll.poll(max(milliseconds, 0)):
+            if descriptor == self._waker:
+                woken = True
+            elif events & (POLLIN | POLLERR | POLLHUP):
+                ready = True
+        return ready, woken
 
 
 if TYPE_CHECKING:
@@ -149,11 +155,13 @@ class PingRun:
         self._checks_sums = self._is_ipv4 and sock.kind == "raw"
         self._waiter = waiter or Waiter(sock, waker)
         self._clocks = clocks
+        # It is asked ten times an echo.
+        self._now: Callable[[], int] = monotonic_ns if clocks is read_clocks else lambda: clocks()[0]
         self._flow = Flow(plan.target, fill_payload(b"", options))
         self.payload = self._flow.payload
         """What a probe carries; at its start the sending time takes the place of TIME_BYTES."""
         self.reply_options = b""
-        """The IP options of the reply that was yielded last."""
+        """The IP options of the reply that was yielded last, if the plan wants them."""
         self._schedule = Schedule(
             plan.count,
             plan.interval,
@@ -207,7 +215,8 @@ class PingRun:
                 unread += 1
                 if unread % _MOST_UNREAD == 0:
                     self._channel.collect()
-                yield from self._take()
+                if self._heard:
+                    yield from self._take()
                 if self._over():
                     return
                 # A probe that makes up for a late one is not ahead of its time.
@@ -243,13 +252,10 @@ class PingRun:
                 if self._stopped:
                     return
 
-    def _now(self) -> int:
-        return self._clocks()[0]
-
     def _start(self) -> None:
         # The kernel switches time stamping on a moment after it was asked for.
         while (early := self._opened + MILLISECOND - self._now()) > 0:
-            time.sleep(early / SECOND)
+            sleep(early / SECOND)
         self._started = self._last_sent = self._now()
         self._schedule.start(self._started)
 
@@ -334,16 +340,16 @@ class PingRun:
             self._ledger.take_back(record)
             self._heard.append((Corrupted(record), b""))
             return
-        beside = self._channel.beside
+        beside = self._channel.beside if self.plan.wants_options else None
         self._heard.append((record, beside.return_options if beside is not None else b""))
 
     def _count(self, record: Happening) -> None:
-        if isinstance(record, Stray):
+        if isinstance(record, EchoReply):
+            self._count_reply(record)
+        elif isinstance(record, Stray):
             self.tally.strays += 1
         elif isinstance(record, Corrupted):
             self.tally.corrupted += 1
-        elif isinstance(record, EchoReply):
-            self._count_reply(record)
         elif isinstance(record, IcmpReport) and not packet_went_on(record.type, is_ipv4=self._is_ipv4):
             self.tally.reported_errors += 1
             # iputils lets only IPv4 errors count for the "pipe" figure.

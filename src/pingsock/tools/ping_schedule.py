@@ -88,7 +88,9 @@ class Schedule:
         """A probe left, or was refused for good; `tally` counts it already."""
         self._last_sent = now
         self._postponed_for = 0
-        self._due = max(self._due + self.interval, now - max(self._ahead(), self._behind()))
+        self._due += self.interval
+        if self._due < now:
+            self._due = max(self._due, now - max(self._ahead(), self._behind()))
         if self._all_sent(tally) and not self._lingering:
             self._lingering = True
             self._ends = min(self._ends, self._last_wait_ends(now, tally))
@@ -128,6 +130,8 @@ class Schedule:
 
     def finished(self, now: int, tally: Tally) -> bool:
         """Whether it is over."""
+        if not (self._count or self._deadline):
+            return now >= self._ends
         ending_errors = tally.reported_errors if self._ends_with_error else 0
         told = ending_errors if self._deadline else tally.errors
         if self._count and tally.received + told >= self._count:
