@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -13,10 +14,10 @@ from bed.namespace import NoNamespace, entered
 from pingsock import lab
 from pingsock.probe.blocking import BlockingProber
 from pingsock.probe.channel import Channel
-from pingsock.probe.clock import MILLISECOND, Stepwatch
+from pingsock.probe.clock import MILLISECOND, SECOND, Stepwatch, read_clocks
 from pingsock.probe.flow import Flow, charge
 from pingsock.probe.ledger import Ledger
-from pingsock.probe.records import Duplicate, EchoReply, Record, Stray, Summary
+from pingsock.probe.records import BETWEEN_KERNEL_STAMPS, Duplicate, EchoReply, Record, Stray, Summary
 from pingsock.probe.schedule import Plan
 from pingsock.probe.target import ProbeOptions
 from pingsock.sockets.choose import open_ping_socket
@@ -134,3 +135,108 @@ def test_large_probes_have_sockets_of_their_own_so_that_small_ones_keep_their_ro
 
     assert settings(56) == settings(0) == settings(100)
     assert len({settings(size) for size in (100, 600, 1400, 2800, 65507)}) == 5
+
+
+class ScriptedSocket:
+    """A socket that receives what a test says, in that order: an OSError is raised."""
+
+    family = socket.AF_INET
+
+    def __init__(self, replies: list[Any], queue: list[Any]) -> None:
+        self.replies, self.queue = replies, queue
+        self.order: list[str] = []
+
+    def setblocking(self, _: bool) -> None: ...
+
+    def setsockopt(self, *_: object) -> None: ...
+
+    def getsockopt(self, *_: object) -> int:
+        return 0
+
+    def sendto(self, message: bytes, _: object) -> int:
+        return len(message)
+
+    def recvmsg(self, _size: int, _control: int, flags: int) -> Any:
+        is_queue = bool(flags & linux.MSG_ERRQUEUE)
+        left = self.queue if is_queue else self.replies
+        self.order.append("queue" if is_queue else "replies")
+        content = left.pop(0) if left else BlockingIOError(errno.EAGAIN, "nothing")
+        if isinstance(content, OSError):
+            raise content
+        return content
+
+
+def scripted(replies: int, *failures_after: int) -> tuple[ScriptedSocket, Channel, list[Any]]:
+    """A channel that sent so many probes; each has its stamp in the queue and is answered a microsecond later."""
+    stepwatch = Stepwatch()
+    heard: list[Any] = []
+    now, calendar = read_clocks()
+    stepwatch.show(now, calendar)
+    sock = ScriptedSocket([], [])
+    ledger = Ledger(linux.AF_INET, stepwatch, b"")
+    channel = Channel(cast("Any", sock), ledger, stepwatch, heard.append, 56)
+    flow = Flow(target_at("192.0.2.1"), bytes(56))
+    for sequence in range(replies):
+        assert channel.send(flow, sequence, flow.payload) == 0
+        ledger.sent(sequence, flow, 1, channel.last_sent_at, SECOND, SECOND)
+        left = calendar + channel.last_sent_at - now + 1000
+        sock.queue.append((b"", [stamp_item(left), transmit_item(sequence)], 0, None))
+        message = struct.pack("!BBHHH", 0, 0, 0, 7, sequence) + flow.payload
+        sock.replies.append((message, [stamp_item(left + 1000), HOP_LIMIT], 0, ("192.0.2.1", 0)))
+    for at in failures_after:
+        sock.replies.insert(at, ConnectionRefusedError(errno.ECONNREFUSED, "an ICMP error"))
+    return sock, channel, heard
+
+
+HOP_LIMIT = (linux.SOL_IP, linux.IP_TTL, struct.pack("=i", 64))
+
+
+def stamp_item(nanoseconds: int) -> tuple[int, int, bytes]:
+    seconds, rest = divmod(nanoseconds, SECOND)
+    return linux.SOL_SOCKET, linux.SO_TIMESTAMPING, struct.pack("=6q", seconds, rest, 0, 0, 0, 0)
+
+
+def transmit_item(key: int) -> tuple[int, int, bytes]:
+    content = struct.pack("=IBBBxII", errno.ENOMSG, linux.SO_EE_ORIGIN_TIMESTAMPING, 0, 0, linux.SCM_TSTAMP_SND, key)
+    return linux.SOL_IP, linux.IP_RECVERR, content + bytes(16)
+
+
+def test_no_reply_is_heard_before_the_stamp_of_its_probe_was_read() -> None:
+    sock, channel, heard = scripted(20)
+    assert channel.collect()
+    assert sock.order.index("queue") > 20
+    assert [(reply.sequence, reply.round_trip_ns, reply.timed) for reply in heard] == [
+        (sequence, 1000, BETWEEN_KERNEL_STAMPS) for sequence in range(20)
+    ]
+
+
+def test_an_error_among_replies_hides_none_of_them() -> None:
+    _, channel, heard = scripted(20, 0, 7, 7)
+    assert channel.collect()
+    assert [reply.sequence for reply in heard] == list(range(20))
+
+
+def test_very_much_is_read_in_several_turns() -> None:
+    _, channel, heard = scripted(600)
+    turns = 1
+    while not channel.collect():
+        turns += 1
+    assert turns == 3
+    assert [reply.sequence for reply in heard] == list(range(600))
+
+
+def test_what_came_beside_a_reply_can_be_asked_while_it_is_heard() -> None:
+    sock, channel, _ = scripted(1)
+    sock.replies[0][1].append((linux.SOL_IP, linux.IP_RETOPTS, b"\x01\x00"))
+    beside: list[Any] = []
+    channel._hear = lambda _: beside.append(channel.beside)
+    assert channel.beside is None
+    channel.collect()
+    assert (beside[0].hop_limit, beside[0].return_options) == (64, b"\x01\x00")
+
+
+def test_a_failure_of_the_queue_itself_is_not_hidden() -> None:
+    sock, channel, _ = scripted(0)
+    sock.queue.append(OSError(errno.EBADF, "closed"))
+    with pytest.raises(OSError, match=r"\[Errno 9\]"):
+        channel.collect()

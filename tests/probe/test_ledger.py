@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from struct import pack
 from typing import Any
 
@@ -216,3 +217,64 @@ def test_a_reply_is_late_by_when_it_arrived_not_by_when_it_was_read(bench: Bench
     arrival = START + EPOCH + TIMEOUT
     assert type(bench.hear(in_time, START + 90 * TIMEOUT, stamp=arrival)) is Reply
     assert type(bench.hear(late, START + 90 * TIMEOUT, stamp=arrival + 1)) is Late
+
+
+def test_a_stamp_says_by_its_number_which_send_it_is_of_across_the_wrap_of_both_counters(bench: Bench) -> None:
+    bench.ledger._next_key = 2**32 - 2
+    for step in range(4):
+        now = START + step * MILLISECOND
+        sequence = bench.send(now)
+        bench.ledger.left((2**32 - 2 + step) & 0xFFFFFFFF, now + EPOCH + 1)
+        assert bench.ledger.left_at[sequence] == now + EPOCH + 1
+
+
+@pytest.mark.parametrize("sent_before", [0, 3])
+def test_a_stamp_of_no_send_or_of_one_long_ago_is_nobodys(bench: Bench, sent_before: int) -> None:
+    bench.send(START, sent_before + SEQUENCES, timeout=0)
+    for key in (sent_before - 1, sent_before + SEQUENCES, 2**32 - 1):
+        bench.ledger.left(key & 0xFFFFFFFF, START + EPOCH + 1)
+    assert not any(bench.ledger.left_at)
+    bench.ledger.left(sent_before, START + EPOCH + 1)
+    assert sum(map(bool, bench.ledger.left_at)) == 1
+
+
+def test_of_two_stamps_of_one_send_the_first_counts(bench: Bench) -> None:
+    sequence = bench.send(START)
+    bench.ledger.left(0, START + EPOCH + 5)
+    bench.ledger.left(0, START + EPOCH + 9)
+    assert bench.ledger.left_at[sequence] == START + EPOCH + 5
+
+
+def test_what_is_known_of_a_probe_stays_as_columns_grow_and_after_four_billion_probes(bench: Bench) -> None:
+    numbers = [1, 2**32 - 1, 2**32, 2**40, *range(5, 1000)]
+    for step, number in enumerate(numbers):
+        bench.ledger.sent(step, bench.flow, number, START + step, TIMEOUT, WINDOW)
+    replies: list[Any] = [bench.hear(step, START + step + 7) for step in range(len(numbers))]
+    assert [(reply.number, reply.round_trip_ns) for reply in replies] == [(number, 7) for number in numbers]
+
+
+def test_probes_that_wait_for_ever_wait_on_when_others_have_a_timeout(bench: Bench) -> None:
+    bench.send(START, 70, timeout=0)
+    timed = bench.send(START)
+    bench.send(START, 70, timeout=0)
+    over = START + 100 * TIMEOUT
+    assert bench.ledger.silent(over) == [timed]
+    assert bench.ledger.waiting == 140
+    assert [type(bench.hear(sequence, over)) for sequence in (0, 69, timed, 71, 140)] == [
+        Reply,
+        Reply,
+        Late,
+        Reply,
+        Reply,
+    ]
+
+
+def test_a_ping_for_ever_takes_less_than_two_megabytes(bench: Bench) -> None:
+    tracemalloc.start()
+    try:
+        for number in range(1, 3 * SEQUENCES):
+            bench.ledger.sent(number & 0xFFFF, bench.flow, number, START + number)
+        held = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert held < 2_150_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -15,7 +15,7 @@ from pingsock.probe.course import Course
 from pingsock.probe.engine import Engine
 from pingsock.probe.ledger import SEQUENCES, Ledger
 from pingsock.probe.records import Reply, Skipped
-from pingsock.probe.schedule import NEVER, Pace, Plan, skipped_intervals, spread
+from pingsock.probe.schedule import NEVER, Agenda, Pace, Plan, skipped_intervals, spread
 from pingsock.wire import linux
 from probe.lab_bench import EPOCH, target_at
 
@@ -172,3 +172,27 @@ def test_starts_are_spread_evenly_however_many_there_are(count: int) -> None:
 def test_skipped_intervals_are_those_that_are_wholly_gone(due: int, late: int, interval: int) -> None:
     skipped = skipped_intervals(due, due + late, interval)
     assert due + skipped * interval <= due + late < due + (skipped + 1) * interval
+
+
+@given(st.lists(st.one_of(st.integers(0, 20), st.just(None), st.just("end"))))
+def test_what_is_due_first_comes_first_and_of_those_due_together_the_first_entered(actions: list[Any]) -> None:
+    agenda, expected = Agenda(), []
+    for entered, action in enumerate(actions):
+        if isinstance(action, int):
+            course = Course(target_at("192.0.2.1"), Plan(), b"")
+            agenda.enter(action, course)
+            expected.append((action, entered, course))
+            expected.sort(key=lambda entry: entry[:2])
+        elif action == "end" and expected:
+            expected.pop(len(expected) // 2)[2].ended = True
+        elif expected:
+            due, _, course = expected.pop(0)
+            assert agenda.first_due(due - 1) is None
+            assert agenda.first_due(due) is course
+            assert agenda.due_at() == due
+            assert agenda.take() is course
+    agenda.forget_ended()
+    assert len(agenda) == len(expected)
+    assert [agenda.take() for _ in expected] == [course for *_, course in expected]
+    assert agenda.due_at() == NEVER
+    assert agenda.first_due(NEVER) is None

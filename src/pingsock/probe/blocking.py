@@ -30,6 +30,8 @@ class BlockingProber(Prober):
         self._poll = poll()
         self._lanes: dict[int, Lane] = {}
         self._ready: list[Lane] = []
+        self._has_looked = False
+        """What `_ready` says is from the wait that has just ended."""
 
     def _watch(self, lane: Lane, channel: Channel) -> None:
         descriptor = channel.sock.fileno()
@@ -49,11 +51,11 @@ class BlockingProber(Prober):
 
         Without `longest` there is no wait when nothing is left to do: it would never end.
         """
-        wake = self.turn(self._ready or self._readable(0))
-        self._ready = []
+        wake = self.turn(self._ready if self._has_looked else self._readable(0))
         happened = self.engine.take()
         # A stream may have ended without a record.
-        if not happened and (self.engine.busy or longest < NEVER):
+        self._has_looked = not happened and (self.engine.busy or longest < NEVER)
+        if self._has_looked:
             self._ready = self._readable(min(wake - monotonic_ns(), longest))
         return list(happened)
 

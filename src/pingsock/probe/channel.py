@@ -16,19 +16,31 @@ What this means here
 --------------------
 
 When a send fails, the error queue is read and the send repeated, as long as the queue explains the failure; and once
-more if it does not, since only a refusal of this host's own comes twice. What arrived is read queue first. The origin
-of an entry is looked at before its type.
+more if it does not, since only a refusal of this host's own comes twice.
+
+A transmit stamp is queued before the reply to its probe. So replies are read first and the queue after them, and what
+the queue says is heard first: then no reply is without its stamp. Time is read once for all replies that were read
+together, after them: a reply never seems to have arrived later than it was read.
+
+What comes with every ordinary probe, a stamp and a reply, is read by the shortest way; all else by the thorough one.
+The origin of an entry is looked at before its type.
 """
 
 from __future__ import annotations
 
 import errno
 from _socket import AF_INET
+from os import strerror
 from struct import Struct
 
 from pingsock.probe.clock import read_clocks
 from pingsock.probe.flow import charge
-from pingsock.sockets.ancillary import CONTROL_BYTES, read_ancillary_untrusted
+from pingsock.sockets.ancillary import (
+    CONTROL_BYTES,
+    key_and_transmit_stamp,
+    read_ancillary_untrusted,
+    stamp_and_hop_limit,
+)
 from pingsock.wire import linux
 from pingsock.wire.echo import echo_request
 from pingsock.wire.errors import BadPacket
@@ -45,7 +57,8 @@ if TYPE_CHECKING:
     from pingsock.sockets.choose import PingSocket
 
     Hear = Callable[[Record | Stray], None]
-    Received = tuple[bytes, list[tuple[int, int, bytes]], int, tuple[object, ...]]
+    Items = list[tuple[int, int, bytes]]
+    Received = tuple[bytes, Items, int, tuple[object, ...]]
     ReceiveMany = Callable[[int, int, int, int], list[Received]]
 
 _ICMP_HEADER = 8
@@ -55,6 +68,7 @@ _LARGER_REPLY = 128
 _READ_AT_ONCE = 256
 """What the default receive buffer holds. After as many it is looked whether a probe is due."""
 _SEND_ATTEMPTS = 8
+_FROM_QUEUE = linux.MSG_ERRQUEUE | linux.MSG_DONTWAIT
 _REPORTERS = (linux.SO_EE_ORIGIN_ICMP, linux.SO_EE_ORIGIN_ICMP6)
 _HOP_LIMIT_WANTED = {
     True: (linux.SOL_IP, linux.IP_RECVTTL),
@@ -87,12 +101,11 @@ class Channel:
         self._clocks = clocks
         self._family = int(sock.family)
         # A call on a served socket goes to another process and back, so it should bring all there is.
-        self._receive: ReceiveMany = getattr(sock, "recvmsg_many", self._receive_one)
+        self._receive_many: ReceiveMany | None = getattr(sock, "recvmsg_many", None)
         self._largest_reply = _ICMP_HEADER + largest + _LARGER_REPLY
         self._explained = False
         self._exceeded_mtu = 0
-        self.beside: Ancillary | None = None
-        """What came beside the reply that is being heard."""
+        self._items: Items | None = None
         self.last_sent_at = 0
         """Monotonic nanoseconds just before the last send."""
         sock.setblocking(False)
@@ -138,15 +151,20 @@ class Channel:
     def send(self, flow: Flow, sequence: int, payload: bytes) -> int:
         """Send a probe. 0, or the errno with which this host refused it."""
         message = echo_request(self._family, 0, sequence, payload)
-        failure = 0
-        for _ in range(_SEND_ATTEMPTS):
-            before, failure = failure, self._try_to_send(message, flow)
-            if not failure:
-                return 0
+        failure = self._try_to_send(message, flow)
+        return self._send_again(message, flow, failure) if failure else 0
+
+    def _send_again(self, message: bytes, flow: Flow, failure: int) -> int:
+        """After a failure, which may be the errno of an ICMP error about another probe."""
+        before = 0
+        for _ in range(_SEND_ATTEMPTS - 1):
             self._explained = False
             self._read_error_queue()
             if not self._explained and failure == before:
                 break
+            before, failure = failure, self._try_to_send(message, flow)
+            if not failure:
+                return 0
         self._restart_keys()
         return failure
 
@@ -182,53 +200,75 @@ class Channel:
     # Receiving
 
     def collect(self) -> bool:
-        """Read what has arrived, queue first. False if there may be more, because it was very much."""
-        self._read_error_queue()
-        read = 0
-        while read < _READ_AT_ONCE:
-            try:
-                received = self._receive(_READ_AT_ONCE - read, self._largest_reply, CONTROL_BYTES, 0)
-            except BlockingIOError:
+        """Read what has arrived, and hear the queue first. False if there may be more, because it was very much."""
+        left = _READ_AT_ONCE
+        while left > 0:
+            replies, failure = self._read(left, self._largest_reply, 0)
+            read_at = self._look_at_clocks() if replies else (0, 0)
+            self._read_error_queue()
+            for message, items, _, source in replies:
+                self._hear_reply_untrusted(message, items, source, *read_at)
+            if failure == errno.EAGAIN:
                 return True
-            except OSError:
-                self._read_error_queue()
-                read += 1
-            else:
-                for message, items, _, source in received:
-                    self._reply_untrusted(message, items, source)
-                read += len(received)
+            # Any other is the errno of an ICMP error, which the queue had.
+            left -= len(replies) + 1
         return False
 
-    def _receive_one(self, _count: int, size: int, control_size: int, flags: int) -> list[Received]:
-        return [self.sock.recvmsg(size, control_size, flags)]
+    def _read(self, most: int, size: int, flags: int) -> tuple[list[Received], int]:
+        """What there is to be read, and the errno that ended it: EAGAIN when that was all, 0 after `most`."""
+        received: list[Received] = []
+        try:
+            if self._receive_many is None:
+                receive = self.sock.recvmsg
+                while len(received) < most:
+                    received.append(receive(size, CONTROL_BYTES, flags))
+            else:
+                while len(received) < most:
+                    received += self._receive_many(most - len(received), size, CONTROL_BYTES, flags)
+        except OSError as error:
+            return received, error.errno or errno.EIO
+        return received, 0
 
-    def _reply_untrusted(self, message: bytes, items: list[tuple[int, int, bytes]], source: tuple[object, ...]) -> None:
+    def _look_at_clocks(self) -> tuple[int, int]:
         now, calendar = self._clocks()
         self._stepwatch.show(now, calendar)
-        try:
-            beside = read_ancillary_untrusted(items)
-        except BadPacket:
-            return
-        self.beside = beside
-        self._hear(self.ledger.reply_untrusted(message, source, beside.stamp, beside.hop_limit, now, calendar))
+        return now, calendar
+
+    def _hear_reply_untrusted(
+        self, message: bytes, items: Items, source: tuple[object, ...], now: int, calendar: int
+    ) -> None:
+        ordinary = stamp_and_hop_limit(items)
+        if ordinary is None:
+            try:
+                beside = read_ancillary_untrusted(items)
+            except BadPacket:
+                return
+            ordinary = beside.stamp, beside.hop_limit
+        self._items = items
+        self._hear(self.ledger.reply_untrusted(message, source, *ordinary, now, calendar))
+
+    def _reply_untrusted(self, message: bytes, items: Items, source: tuple[object, ...]) -> None:
+        self._hear_reply_untrusted(message, items, source, *self._look_at_clocks())
+
+    @property
+    def beside(self) -> Ancillary | None:
+        """What came beside the reply that is being heard."""
+        return None if self._items is None else read_ancillary_untrusted(self._items)
 
     def _read_error_queue(self) -> None:
-        while True:
-            try:
-                received = self._receive(
-                    _READ_AT_ONCE, _QUOTE_BYTES, CONTROL_BYTES, linux.MSG_ERRQUEUE | linux.MSG_DONTWAIT
-                )
-            except OSError as error:
-                # PyPy raises a plain OSError where CPython raises BlockingIOError.
-                if error.errno == errno.EAGAIN:
-                    return
-                raise
-            for quote, items, _, destination in received:
-                self._entry_untrusted(quote, items, destination)
+        failure = 0
+        while not failure:
+            entries, failure = self._read(_READ_AT_ONCE, _QUOTE_BYTES, _FROM_QUEUE)
+            for quote, items, _, destination in entries:
+                ordinary = key_and_transmit_stamp(items)
+                if ordinary is not None:
+                    self.ledger.left(*ordinary)
+                else:
+                    self._hear_entry_untrusted(quote, items, destination)
+        if failure != errno.EAGAIN:
+            raise OSError(failure, strerror(failure))
 
-    def _entry_untrusted(
-        self, quote: bytes, items: list[tuple[int, int, bytes]], destination: tuple[object, ...]
-    ) -> None:
+    def _hear_entry_untrusted(self, quote: bytes, items: Items, destination: tuple[object, ...]) -> None:
         try:
             beside = read_ancillary_untrusted(items)
         except BadPacket:
@@ -239,9 +279,8 @@ class Channel:
             self._note_local(beside.error, beside.stamp)
             return
         self._explained = True
-        now, calendar = self._clocks()
-        self._stepwatch.show(now, calendar)
-        record = self.ledger.reported_untrusted(quote, destination, beside.error, beside.stamp, now, calendar)
+        read_at = self._look_at_clocks()
+        record = self.ledger.reported_untrusted(quote, destination, beside.error, beside.stamp, *read_at)
         if record is not None:
             self._hear(record)
 

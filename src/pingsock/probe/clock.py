@@ -31,12 +31,11 @@ _SLEWED_IN_A_SECOND = 500_000
 
 def read_clocks() -> tuple[int, int]:
     """Now: nanoseconds on the monotonic clock, and since 1970."""
-    for _ in range(_ATTEMPTS):
-        before = monotonic_ns()
-        calendar = time_ns()
-        now = monotonic_ns()
-        if now - before <= _TOGETHER:
-            break
+    before, calendar, now = monotonic_ns(), time_ns(), monotonic_ns()
+    attempts = 1
+    while now - before > _TOGETHER and attempts < _ATTEMPTS:
+        before, calendar, now = monotonic_ns(), time_ns(), monotonic_ns()
+        attempts += 1
     return now, calendar
 
 
@@ -46,19 +45,19 @@ class Stepwatch:
     def __init__(self) -> None:
         self.stepped_at = 0
         """Monotonic time of the first reading after the last step; 0 if there was none."""
+        self.offset = 0
+        """What the realtime clock is ahead of the monotonic one, nanoseconds."""
         self._shown_at = 0
-        self._offset = 0
 
     def show(self, now: int, calendar: int) -> None:
         """A pair of readings, as `read_clocks` gives it."""
         offset = calendar - now
-        tolerance = _STEP + (now - self._shown_at) * _SLEWED_IN_A_SECOND // SECOND
-        if self._shown_at and abs(offset - self._offset) > tolerance:
+        moved = offset - self.offset
+        if (moved > _STEP or moved < -_STEP) and self._is_step(abs(moved), now):
             self.stepped_at = now
-        self._offset = offset
+        self.offset = offset
         self._shown_at = now
 
-    @property
-    def offset(self) -> int:
-        """What the realtime clock is ahead of the monotonic one, nanoseconds."""
-        return self._offset
+    def _is_step(self, moved: int, now: int) -> bool:
+        """Whether that is more than NTP slews, and something was shown before."""
+        return moved > _STEP + (now - self._shown_at) * _SLEWED_IN_A_SECOND // SECOND and self._shown_at > 0

@@ -26,7 +26,7 @@ class Delays(RoundTrips):
         if self.count:
             self._jitter_times_16 += abs(round_trip - self._latest) - ((self._jitter_times_16 + 8) >> 4)
         self._latest = round_trip
-        super().add(round_trip)
+        RoundTrips.add(self, round_trip)
 
     def merge(self, other: RoundTrips) -> None:
         """Enter all that was entered into another one. All is exact but `jitter` and `smoothed`.

@@ -32,12 +32,23 @@ from collections import deque
 from pingsock.probe.absence import Absences
 from pingsock.probe.clock import MILLISECOND
 from pingsock.probe.course import Course
-from pingsock.probe.records import Outcome, SendFailure, Skipped, Stray, Summary
+from pingsock.probe.records import (
+    IcmpError,
+    Late,
+    Overflow,
+    Reply,
+    SendFailure,
+    Skipped,
+    Stray,
+    Summary,
+    Timeout,
+    Unmeasured,
+)
 from pingsock.probe.schedule import NEVER, Agenda, Pace, skipped_intervals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from pingsock.probe.flow import SocketSettings
     from pingsock.probe.ledger import Ledger
@@ -58,6 +69,8 @@ _PAUSE = 10 * MILLISECOND
 """Until a probe there was no room for is tried again."""
 _MOST_POSTPONED = 256
 """Courses waiting for such room, beyond which no further one is pulled from the stream."""
+_OUTCOMES = frozenset((Reply, Late, IcmpError, Timeout, Overflow, Unmeasured))
+"""Of probes that were sent. (To ask by `isinstance` takes three times as long.)"""
 
 
 class Lane:
@@ -74,10 +87,10 @@ class Lane:
         self.dropped_at = 0
         """When it was last seen to have dropped more."""
 
-    def takes(self, now: int) -> bool:
-        """Whether one more probe may be sent now."""
+    def next_sequence(self, now: int) -> int:
+        """The sequence number for one more probe now; -1 if it takes none."""
         ledger = self.ledger
-        return ledger.waiting < self.room and self.usable_from <= now and ledger.next_sequence(now) >= 0
+        return ledger.next_sequence(now) if ledger.waiting < self.room and self.usable_from <= now else -1
 
     def takes_again_at(self, now: int) -> int:
         """When it may take a probe, as far as time alone decides."""
@@ -96,6 +109,7 @@ class Engine:
         self.active = 0
         """Courses that are not over, those still in the stream not counted."""
         self._pace = Pace(rate)
+        self._is_paced = rate > 0
         self._agenda = Agenda()
         self._stream: Iterator[Course | None] | None = None
         self._stream_waits = False
@@ -163,16 +177,12 @@ class Engine:
         self.wanted = None
         self._blocked_until = 0
 
-    def _lane_for(self, course: Course, now: int) -> Lane | None:
-        lanes = self._by_settings.get(course.settings, [])
-        for lane in lanes:
-            if lane.takes(now):
-                return lane
+    def _need_lane(self, course: Course, lanes: Sequence[Lane], now: int) -> None:
+        """None of the lanes it may use takes one more probe now."""
         warming = any(lane.usable_from > now for lane in lanes)
         if not warming and not self._is_refused(course.settings, now):
             self._want(course.settings)
         self._blocked_until = min((lane.takes_again_at(now) for lane in lanes), default=NEVER)
-        return None
 
     def _want(self, settings: SocketSettings) -> None:
         if len(self.lanes) < self._most_lanes:
@@ -194,44 +204,44 @@ class Engine:
         `sent` or `refused` must follow.
         """
         self._blocked_until = 0
-        if self.wanted is None and self._pace.free_at() <= now and self._comes_up(now):
-            course = self._agenda.first()
-            lane = self._lane_for(course, now)
-            if lane is not None:
+        if self.wanted is not None or (self._is_paced and self._pace.free_at() > now):
+            return None
+        course = self._agenda.first_due(now) or self._pull(now)
+        if course is None:
+            return None
+        lanes = self._by_settings.get(course.settings, ())
+        for lane in lanes:
+            sequence = lane.next_sequence(now)
+            if sequence >= 0:
                 self._agenda.take()
-                self._skip_missed(course, now)
-                return lane, course, lane.ledger.next_sequence(now)
-            if self._is_hopeless(course):
-                # No more than one a call: a stream may hold a million of them, and each is to be told.
-                self._agenda.take()
-                self._blocked_until = 0
-                self._fail(course, self._refused[course.settings][0], 0, now)
-        return None
-
-    def _comes_up(self, now: int) -> bool:
-        """See that what is due now, if anything is, comes first in the agenda."""
-        while self._agenda.due_at() <= now:
-            if not self._agenda.first().ended:
-                return True
+                if now - course.due >= course.plan.interval_ns:
+                    self._skip_missed(course, now)
+                return lane, course, sequence
+        self._need_lane(course, lanes, now)
+        if self._is_hopeless(course):
+            # No more than one a call: a stream may hold a million of them, and each is to be told.
             self._agenda.take()
-        return self._pull(now)
+            self._blocked_until = 0
+            self._fail(course, self._refused[course.settings][0], 0, now)
+        return None
 
     def _may_pull(self) -> bool:
         return self._stream is not None and not self._stream_waits and self._postponed < _MOST_POSTPONED
 
-    def _pull(self, now: int) -> bool:
+    def _pull(self, now: int) -> Course | None:
+        """The next course of the stream, which is due now and comes first in the agenda."""
         if self._stream is None or not self._may_pull():
-            return False
+            return None
         try:
             course = next(self._stream)
         except StopIteration:
             self._stream = None
-            return False
+            return None
         if course is None:
             self._stream_waits = True
-            return False
-        self.add(course, now)
-        return True
+        else:
+            self.add(course, now)
+        return course
 
     def _is_hopeless(self, course: Course) -> bool:
         return course.settings in self._refused and course.settings not in self._by_settings
@@ -249,8 +259,8 @@ class Engine:
         plan = course.plan
         self._count(course, now)
         course.statistics.sent += 1
-        lane.ledger.sent(sequence, course, course.number, now, plan.timeout_ns, plan.late_window_ns)
         course.undecided += 1
+        lane.ledger.sent(sequence, course, course.number, now, plan.timeout_ns, plan.late_window_ns)
 
     def refused(self, departure: Departure, number: int, mtu: int, now: int) -> None:
         """The kernel refused the probe with this errno. Where it only has no room, the probe is tried again."""
@@ -278,8 +288,10 @@ class Engine:
 
     def _count(self, course: Course, now: int) -> None:
         course.number += 1
-        self._no_longer_postponed(course)
-        self._pace.spend(now)
+        if course.postponed_since:
+            self._no_longer_postponed(course)
+        if self._is_paced:
+            self._pace.spend(now)
         if not course.all_sent:
             # Without an interval whoever had a turn goes to the end of the line, or others would never have one.
             course.due = course.due + course.plan.interval_ns if course.plan.interval_ns else now
@@ -289,14 +301,15 @@ class Engine:
 
     def heard(self, lane: Lane, record: Record | Stray) -> None:
         """The lane's ledger made this of something that arrived, or did not."""
-        if isinstance(record, Stray):
+        kind = type(record)
+        if kind is Stray:
             self._happened.append((None, record))
             return
         course = lane.ledger.flows[record.sequence]
         if not isinstance(course, Course) or course.removed:
             return
         self._tell(course, record)
-        if isinstance(record, Outcome) and not getattr(record, "revises", ""):
+        if kind in _OUTCOMES and not getattr(record, "revises", ""):
             self._decided(course)
 
     def dropped(self, lane: Lane, total: int, now: int) -> None:
@@ -326,7 +339,8 @@ class Engine:
 
     def _decided(self, course: Course) -> None:
         course.undecided -= 1
-        self._perhaps_end(course)
+        if not course.undecided and course.all_sent:
+            self._perhaps_end(course)
 
     def _perhaps_end(self, course: Course) -> None:
         if course.ended:
@@ -347,7 +361,7 @@ class Engine:
 
     # Telling
 
-    def _tell(self, course: Course, record: Record) -> None:
+    def _tell(self, course: Course, record: Record | Stray) -> None:
         course.statistics.enter(record)
         self._happened.append((course, record))
 
@@ -358,8 +372,9 @@ class Engine:
 
     def wakes_at(self, now: int) -> int:
         """When to be called again if nothing arrives; NEVER if only an arrival, or a lane, can change anything."""
-        wake = min((lane.ledger.next_deadline() for lane in self.lanes), default=NEVER)
         due = now if self._may_pull() else self._agenda.due_at()
-        wake = min(wake, max(due, self._pace.free_at(), self._blocked_until))
+        wake = max(due, self._pace.free_at(), self._blocked_until)
+        for lane in self.lanes:
+            wake = min(wake, lane.ledger.next_deadline())
         self._absences.asks_for(max(wake, now))
         return wake

@@ -4,8 +4,15 @@ Theory of operation
 -------------------
 
 A ping socket has one identifier, so what tells its probes apart is the 16-bit sequence number. The ledger has a column
-for each fact about a probe, indexed by sequence number; columns grow as numbers are used for the first time, so a short
-ping costs a few bytes and a run over a million hosts half a megabyte a column.
+for each fact about a probe, indexed by sequence number:
+
+    states, flows           1 and 8 bytes: what became of the probe, and whose it is
+    numbers                 4 bytes; 8 once a target has had four billion probes
+    sent_at, left_at        8 bytes each
+    deadlines, held_until   8 bytes each; no column as long as no probe had a timeout
+
+Columns double as numbers are used for the first time, so a short ping costs a few kilobytes, and one that goes on for
+ever two megabytes. They are memoryviews, since `array` would bring `collections` to the start of every ping.
 
 Numbers are handed out in turn, and none again before its late window is over: a reply can come for so long, and must
 not be taken for that of the next probe. If the next number is still held, there is none (`next_sequence` is -1), and
@@ -15,7 +22,7 @@ are held in memory than can still be heard of; what comes then is a stray.
 Some facts about transmit stamps
 --------------------------------
 
-* A transmit stamp says which packet it belongs to by a counter of the socket's sends, starting at 0 when
+* A transmit stamp says which packet it belongs to by a 32-bit counter of the socket's sends, starting at 0 when
   SOF_TIMESTAMPING_OPT_ID is switched on. A send that fails may or may not count.
 * It is queued before the packet reaches the wire, so it can be read before the reply.
 * Stamping is switched on a moment after it was asked for, so that first packets may lack a stamp.
@@ -34,6 +41,7 @@ All times are nanoseconds; `now` is on the monotonic clock, `calendar` on the re
 from __future__ import annotations
 
 from _socket import AF_INET
+from struct import calcsize
 
 from pingsock.probe import outcome
 from pingsock.probe.outcome import ANSWERED, ERRED, FREE, SILENT, WAITING
@@ -55,12 +63,25 @@ from pingsock.wire.errors import BadPacket
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections import deque
+    from collections.abc import Iterable, Iterator
+    from typing import Any, Protocol
 
     from pingsock.probe.clock import Stepwatch
     from pingsock.probe.flow import Flow
     from pingsock.probe.records import EchoReply, Note, Timeout
-    from pingsock.probe.target import SocketAddress
+    from pingsock.probe.target import SocketAddress, Target
     from pingsock.sockets.ancillary import ExtendedError
+
+    class Column(Protocol):
+        """One whole number for each sequence number."""
+
+        def __getitem__(self, sequence: int, /) -> int: ...
+
+        def __setitem__(self, sequence: int, number: int, /) -> None: ...
+
+        def __iter__(self) -> Iterator[int]: ...
+
+        def __len__(self) -> int: ...
 else:
     # `collections` brings four modules more to the start of every ping.
     from _collections import deque
@@ -71,6 +92,33 @@ _CLOCK_ERROR = 100_000
 """Nanoseconds by which two clocks read together may be apart."""
 _ICMP_HEADER = 8
 _REQUEST, _REPLY = {True: 8, False: 128}, {True: 0, False: 129}
+_FEWEST = 64
+"""Entries with which columns begin."""
+
+
+def _column(kind: Any, size: int, content: Iterable[int] = ()) -> Column:
+    """A packed column of that format and size: that content, and zeros behind it."""
+    column: memoryview = memoryview(bytearray(size * calcsize(kind))).cast(kind)
+    if isinstance(content, memoryview) and content.format == kind:
+        column[: len(content)] = content
+    else:
+        for sequence, number in enumerate(content):
+            column[sequence] = number
+    return column
+
+
+def _longer(column: Column, size: int) -> Column:
+    assert isinstance(column, memoryview)
+    return _column(column.format, size, column)
+
+
+def _size_for(sequence: int) -> int:
+    """How long a column is to be that needs an entry for this number."""
+    return max(1 << sequence.bit_length(), _FEWEST)
+
+
+_NO_DEADLINES: Any = range(NEVER, NEVER + SEQUENCES)
+"""Stands for two columns as long as no probe has a timeout: what is in it never comes."""
 
 
 class Ledger:
@@ -91,19 +139,20 @@ class Ledger:
         any_source: bool = False,
     ) -> None:
         self._is_ipv4 = family == AF_INET
+        self._reply_type = _REPLY[self._is_ipv4]
         self._stepwatch = stepwatch
         self._token = token
         self._compared_from = compared_from
         self._any_source = any_source
         # The columns.
-        self.states: list[int] = []
+        self.states: Column = bytearray()
         self.flows: list[Flow | None] = []
-        self.numbers: list[int] = []
-        self.sent_at: list[int] = []
-        self.left_at: list[int] = []
+        self.numbers = _column("I", 0)
+        self.sent_at = _column("q", 0)
+        self.left_at = _column("q", 0)
         """The kernel's transmit stamp, 0 if none came."""
-        self.deadlines: list[int] = []
-        self.held_until: list[int] = []
+        self.deadlines: Column = _NO_DEADLINES
+        self.held_until: Column = _NO_DEADLINES
         self.waiting = 0
         """Probes in state WAITING."""
         self._expiring: dict[int, deque[int]] = {}
@@ -111,7 +160,8 @@ class Ledger:
         self._next = 0
         self._oldest = 0
         """The number in use that was sent first; FREE if none is in use."""
-        self._keys: dict[int, int] = {}
+        self._keys = _column("H", 0)
+        """Number of the send, modulo SEQUENCES -> sequence number."""
         self._next_key = 0
 
     # Sending
@@ -122,41 +172,60 @@ class Ledger:
         It is free when `silent` was told that its late window is over: until then the probe may lack its outcome.
         """
         sequence = self._next
-        if sequence < len(self.states) and self.states[sequence] != FREE and self.deadlines[sequence] < NEVER:
+        if sequence < len(self.states) and self.states[sequence] != FREE and self.held_until[sequence] < NEVER:
             return -1
         return sequence
 
     def free_from(self) -> int:
         """When `silent` will make room for `next_sequence`: monotonic nanoseconds, 0 if there is room."""
-        return self.held_until[self._next] if self._next < len(self.states) else 0
+        held_until = self.held_until[self._next] if self._next < len(self.states) else 0
+        return held_until if held_until < NEVER else 0
 
     def sent(self, sequence: int, flow: Flow, number: int, now: int, timeout: int = 0, late_window: int = 0) -> None:
         """A probe was given to the kernel just after `now`. With `timeout` 0 it waits until its number is reused."""
-        self._next_key_is(sequence)
+        at = self._next_key % SEQUENCES
+        if at >= len(self._keys):
+            self._keys = _longer(self._keys, _size_for(at))
+        self._keys[at] = sequence
+        self._next_key += 1
         self._enter(sequence, flow, number, now, timeout, late_window)
-        if timeout:
-            self._expiring.setdefault(timeout, deque()).append(sequence)
+        if timeout in self._expiring:
+            self._expiring[timeout].append(sequence)
+        elif timeout:
+            self._expiring[timeout] = deque((sequence,))
 
     def _enter(self, sequence: int, flow: Flow, number: int, now: int, timeout: int, late_window: int) -> None:
         if sequence >= len(self.states):
-            self._grow(sequence + 1)
-        if self.states[sequence] == WAITING:
-            self.waiting -= 1
+            self._grow(_size_for(sequence))
+        if self.states[sequence] != WAITING:
+            self.waiting += 1
         self.states[sequence] = WAITING
         self.flows[sequence] = flow
-        self.numbers[sequence] = number
         self.sent_at[sequence] = now
         self.left_at[sequence] = 0
-        self.deadlines[sequence] = now + timeout if timeout else NEVER
-        self.held_until[sequence] = now + timeout + late_window if timeout else 0
-        self.waiting += 1
+        try:
+            self.numbers[sequence] = number
+        except ValueError:
+            self.numbers = _column("q", len(self.numbers), self.numbers)
+            self.numbers[sequence] = number
+        if timeout or self.deadlines is not _NO_DEADLINES:
+            self._enter_deadline(sequence, now + timeout if timeout else NEVER, late_window)
         self._next = (sequence + 1) & 0xFFFF
 
+    def _enter_deadline(self, sequence: int, deadline: int, late_window: int) -> None:
+        if self.deadlines is _NO_DEADLINES:
+            never = [NEVER] * len(self.states)
+            self.deadlines, self.held_until = (_column("q", len(never), never) for _ in range(2))
+        self.deadlines[sequence] = deadline
+        self.held_until[sequence] = min(deadline + late_window, NEVER)
+
     def _grow(self, size: int) -> None:
-        missing = size - len(self.states)
-        self.flows += [None] * missing
-        for column in (self.states, self.numbers, self.sent_at, self.left_at, self.deadlines, self.held_until):
-            column.extend([0] * missing)
+        self.flows += [None] * (size - len(self.flows))
+        self.states = bytearray(self.states).ljust(size, b"\0")
+        self.numbers = _longer(self.numbers, size)
+        self.sent_at, self.left_at = _longer(self.sent_at, size), _longer(self.left_at, size)
+        if self.deadlines is not _NO_DEADLINES:
+            self.deadlines, self.held_until = _longer(self.deadlines, size), _longer(self.held_until, size)
 
     def is_answered(self, sequence: int, number: int) -> bool:
         """Whether probe `number`, sent with this sequence number, has a reply."""
@@ -165,21 +234,18 @@ class Ledger:
 
     # Transmit stamps
 
-    def _next_key_is(self, sequence: int) -> None:
-        self._keys[self._next_key & 0xFFFFFFFF] = sequence
-        self._next_key += 1
-        self._keys.pop((self._next_key - SEQUENCES) & 0xFFFFFFFF, None)
-
     def forget_keys(self) -> None:
         """The socket's counter of sends starts again at 0."""
-        self._keys.clear()
         self._next_key = 0
 
     def left(self, key: int, stamp: int) -> None:
         """The kernel stamped the send number `key` as leaving at `stamp`. Keys of other sends are passed over."""
-        sequence = self._keys.pop(key, None)
+        behind = (self._next_key - key) & 0xFFFFFFFF
+        if not 0 < behind <= SEQUENCES or behind > self._next_key:
+            return
+        sequence = self._keys[key % SEQUENCES]
         # After a failed send a stamp with an old key may still come; it is from before.
-        if sequence is not None and stamp + _CLOCK_ERROR >= self.sent_at[sequence] + self._stepwatch.offset:
+        if stamp + _CLOCK_ERROR >= self.sent_at[sequence] + self._stepwatch.offset and not self.left_at[sequence]:
             self.left_at[sequence] = stamp
 
     # Hearing
@@ -200,16 +266,24 @@ class Ledger:
             kind, code, _, sequence = parse_echo_untrusted(message)
         except BadPacket:
             return 0, NO_ECHO_REPLY
-        if kind != _REPLY[self._is_ipv4] or (code and not self._any_source):
+        if kind != self._reply_type or (code and not self._any_source):
             return sequence, NO_ECHO_REPLY
         flow = self._flow(sequence)
         if flow is None:
             return sequence, UNKNOWN_SEQUENCE
-        if not (self._any_source or flow.target.answered_by_others) and not _same(source, flow.target.address):
+        if self._is_foreign(source, flow.target) and not self._any_source:
             return sequence, OTHER_SOURCE
-        if message[_ICMP_HEADER : _ICMP_HEADER + len(self._token)] != self._token[: len(flow.payload)]:
+        if not message.startswith(self._token, _ICMP_HEADER) and self._is_without_token(message, flow):
             return sequence, OTHER_TOKEN
         return sequence, ""
+
+    @staticmethod
+    def _is_foreign(source: SocketAddress, target: Target) -> bool:
+        """Whether another host than the target sent it, and none that answers in its place."""
+        return source != target.address and not (target.answered_by_others or _same(source, target.address))
+
+    def _is_without_token(self, message: bytes, flow: Flow) -> bool:
+        return message[_ICMP_HEADER : _ICMP_HEADER + len(self._token)] != self._token[: len(flow.payload)]
 
     def _flow(self, sequence: int) -> Flow | None:
         if sequence >= len(self.states) or self.states[sequence] == FREE:
@@ -229,23 +303,25 @@ class Ledger:
     def _answer(
         self, sequence: int, message: bytes, source: SocketAddress, hop_limit: int, round_trip: int, timed: str
     ) -> EchoReply:
-        state, flow = self.states[sequence], self.flows[sequence]
+        state, flow, sent_at = self.states[sequence], self.flows[sequence], self.sent_at[sequence]
         assert flow is not None
-        self._become(sequence, ANSWERED)
-        late = self.sent_at[sequence] + round_trip > self.deadlines[sequence]
-        return outcome.of_reply(state, late=late)(
+        if state == WAITING:
+            self.waiting -= 1
+        self.states[sequence] = ANSWERED
+        received, sent = message[_ICMP_HEADER:], flow.payload
+        return outcome.of_reply(state, late=sent_at + round_trip > self.deadlines[sequence])(
             flow.target,
             self.numbers[sequence],
             sequence,
-            self._sent_calendar(sequence),
+            self.left_at[sequence] or sent_at + self._stepwatch.offset,
             source,
             message,
             hop_limit,
             round_trip,
             timed,
-            not (flow.target.answered_by_others or _same(source, flow.target.address)),
-            len(message) < _ICMP_HEADER + len(flow.payload),
-            self._altered_at(message[_ICMP_HEADER:], flow.payload),
+            self._any_source and self._is_foreign(source, flow.target),
+            len(received) < len(sent),
+            -1 if received == sent else self._altered_at(received, sent),
             outcome.REVISED[state],
         )
 
@@ -313,7 +389,10 @@ class Ledger:
 
     def next_deadline(self) -> int:
         """When the first of the waiting probes will have waited long enough; NEVER if none waits."""
-        return min((self._first_deadline(queue) for queue in self._expiring.values()), default=NEVER)
+        earliest = NEVER
+        for queue in self._expiring.values():
+            earliest = min(earliest, self._first_deadline(queue))
+        return earliest
 
     def _first_deadline(self, queue: deque[int]) -> int:
         while queue and self.states[queue[0]] != WAITING:
@@ -356,7 +435,7 @@ class Ledger:
     def _is_over(self, sequence: int, now: int) -> bool:
         if sequence >= len(self.states) or self.states[sequence] in (FREE, WAITING):
             return False
-        return self.held_until[sequence] <= now and self.deadlines[sequence] < NEVER
+        return self.held_until[sequence] <= now
 
     def silence(self, sequence: int, *, dropped: bool, absent: int) -> Timeout:
         """The record of a silent probe; see `pingsock.probe.outcome`."""

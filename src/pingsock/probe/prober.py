@@ -117,9 +117,14 @@ class Prober:
     # Reading
 
     def _read(self, readable: Iterable[Lane], now: int) -> bool:
-        due = {lane for lane in self.channels if lane.ledger.next_deadline() <= now}
-        complete = [self._collect(lane) for lane in due.union(readable) if lane in self.channels]
-        return all(complete)
+        lanes = {lane for lane in readable if lane in self.channels}
+        for lane in self.channels:
+            if lane.ledger.next_deadline() <= now:
+                lanes.add(lane)
+        everything = True
+        for lane in lanes:
+            everything = self._collect(lane) and everything
+        return everything
 
     def _collect(self, lane: Lane) -> bool:
         channel = self.channels[lane]
@@ -131,23 +136,26 @@ class Prober:
 
     def _send(self) -> bool:
         """Send what is due; False if there is more."""
+        engine, channels, now = self.engine, self.channels, self._clock()
         for _ in range(BURST):
-            departure = self.engine.departure(self._clock())
+            departure = engine.departure(now)
             if departure is not None:
-                self._send_one(departure)
-            elif self.engine.wanted is not None:
-                self._open_lane(self.engine.wanted)
+                lane, course, sequence = departure
+                channel = channels[lane]
+                failure = channel.send(course, sequence, course.payload)
+                # Which is as good as another look at the clock.
+                now = channel.last_sent_at
+                if failure:
+                    self._refused(departure, channel, failure)
+                else:
+                    engine.sent(departure, now)
+            elif engine.wanted is not None:
+                self._open_lane(engine.wanted)
             else:
                 return True
         return False
 
-    def _send_one(self, departure: Departure) -> None:
-        lane, course, sequence = departure
-        channel = self.channels[lane]
-        failure = channel.send(course, sequence, course.payload)
-        if not failure:
-            self.engine.sent(departure, channel.last_sent_at)
-            return
+    def _refused(self, departure: Departure, channel: Channel, failure: int) -> None:
         mtu = channel.exceeded_mtu() if failure == errno.EMSGSIZE else 0
         self.engine.refused(departure, failure, mtu, self._clock())
 

@@ -20,6 +20,7 @@ All times are monotonic nanoseconds.
 
 from __future__ import annotations
 
+from collections import deque
 from heapq import heapify, heappop, heappush
 
 from pingsock.probe.clock import MILLISECOND, SECOND
@@ -28,6 +29,8 @@ from pingsock.wire.value import Value
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pingsock.probe.course import Course
+
+    Entry = tuple[int, int, Course]
 
 NEVER = 2**63 - 1
 _BURST = 10 * MILLISECOND
@@ -69,36 +72,57 @@ class Pace:
 
 
 class Agenda:
-    """What is due when: the earliest first, and of those due together the one that was entered first."""
+    """What is due when: the earliest first, and of those due together the one that was entered first.
+
+    Courses with one interval come up in the order in which they were entered. So there is a line, for what is due no
+    earlier than all in it, and a heap for the rest: in the line a turn costs the same however many there are.
+    """
 
     def __init__(self) -> None:
-        self._heap: list[tuple[int, int, Course]] = []
+        self._line: deque[Entry] = deque()
+        self._heap: list[Entry] = []
         self._entered = 0
 
     def enter(self, due: int, course: Course) -> None:
         """Let `course` come up at `due`."""
         self._entered += 1
-        heappush(self._heap, (due, self._entered, course))
+        line = self._line
+        if not line or due >= line[-1][0]:
+            line.append((due, self._entered, course))
+        else:
+            heappush(self._heap, (due, self._entered, course))
 
     def due_at(self) -> int:
         """When the first comes up; NEVER if there is none."""
-        return self._heap[0][0] if self._heap else NEVER
+        entries = self._heap if self._heap_is_first() else self._line
+        return entries[0][0] if entries else NEVER
 
-    def first(self) -> Course:
-        """What comes up first. IndexError if there is nothing."""
-        return self._heap[0][2]
+    def first_due(self, now: int) -> Course | None:
+        """What comes up first, None if that is not due yet. What has ended is forgotten."""
+        while True:
+            entries = self._heap if self._heap_is_first() else self._line
+            if not entries or entries[0][0] > now:
+                return None
+            course = entries[0][2]
+            if not course.ended:
+                return course
+            self.take()
 
     def take(self) -> Course:
         """Remove what comes up first and return it. IndexError if there is nothing."""
-        return heappop(self._heap)[2]
+        return heappop(self._heap)[2] if self._heap_is_first() else self._line.popleft()[2]
+
+    def _heap_is_first(self) -> bool:
+        return bool(self._heap) and (not self._line or self._heap[0] < self._line[0])
 
     def forget_ended(self) -> None:
         """Remove the courses that have ended."""
+        self._line = deque(entry for entry in self._line if not entry[2].ended)
         self._heap = [entry for entry in self._heap if not entry[2].ended]
         heapify(self._heap)
 
     def __len__(self) -> int:
-        return len(self._heap)
+        return len(self._line) + len(self._heap)
 
 
 def skipped_intervals(due: int, now: int, interval: int) -> int:

@@ -46,6 +46,8 @@ _TRIPLES = {24: Struct("=6i"), 48: Struct(linux.SCM_TIMESTAMPING_NEW_LAYOUT)}
 _PKTINFO = Struct(linux.IN_PKTINFO_LAYOUT)
 _PKTINFO6 = Struct(linux.IN6_PKTINFO_LAYOUT)
 _EXTENDED_ERROR = Struct(linux.SOCK_EXTENDED_ERR_LAYOUT)
+_SOFTWARE_STAMP = Struct("=2q")
+"""The beginning of SCM_TIMESTAMPING with 48 bytes."""
 _EXTENSIONS = Struct(linux.SOCK_EE_DATA_RFC4884_LAYOUT)
 _SOCKADDR = Struct(linux.SOCKADDR_IN_LAYOUT)
 _SOCKADDR6 = Struct(linux.SOCKADDR_IN6_LAYOUT)
@@ -131,6 +133,38 @@ def read_ancillary_untrusted(items: Iterable[tuple[int, int, bytes]]) -> Ancilla
         if read is not None:
             read(content, found)
     return Ancillary(**found)
+
+
+def stamp_and_hop_limit(items: list[tuple[int, int, bytes]]) -> tuple[int, int] | None:
+    """Both, if these are the items of an ordinary reply: a stamp and the hop limit as Linux of today gives them.
+
+    None if they are others; `read_ancillary_untrusted` tells the same of all, and costs eight times as much.
+    """
+    if len(items) != 2:
+        return None
+    (level, number, stamp), (hop_level, hop_number, hop_limit) = items
+    if number != linux.SO_TIMESTAMPING or level != linux.SOL_SOCKET or (hop_level, hop_number) not in _HOP_LIMITS:
+        return None
+    if len(stamp) != 48 or len(hop_limit) != _INT.size:
+        return None
+    seconds, nanoseconds = _SOFTWARE_STAMP.unpack_from(stamp)
+    return seconds * 1_000_000_000 + nanoseconds, _INT.unpack(hop_limit)[0]
+
+
+def key_and_transmit_stamp(items: list[tuple[int, int, bytes]]) -> tuple[int, int] | None:
+    """The number of the send and when it left, if these are the items of an ordinary transmit stamp; None if not."""
+    if len(items) != 2:
+        return None
+    (level, number, stamp), (error_level, error_number, entry) = items
+    if number != linux.SO_TIMESTAMPING or level != linux.SOL_SOCKET or (error_level, error_number) not in _ERRORS:
+        return None
+    if len(stamp) != 48 or len(entry) < _EXTENDED_ERROR.size:
+        return None
+    _, origin, _, _, _, info, key = _EXTENDED_ERROR.unpack_from(entry)
+    if origin != linux.SO_EE_ORIGIN_TIMESTAMPING or info != linux.SCM_TSTAMP_SND:
+        return None
+    seconds, nanoseconds = _SOFTWARE_STAMP.unpack_from(stamp)
+    return key, seconds * 1_000_000_000 + nanoseconds
 
 
 def parse_extended_error_untrusted(content: bytes) -> ExtendedError:
@@ -253,3 +287,5 @@ _READERS: dict[tuple[int, int], Reader] = {
     (linux.SOL_IPV6, linux.IPV6_RECVFRAGSIZE): _integer("fragment_size"),
     (linux.SOL_IPV6, linux.IPV6_RECVERR): _error_untrusted,
 }
+_HOP_LIMITS = ((linux.SOL_IP, linux.IP_TTL), (linux.SOL_IPV6, linux.IPV6_HOPLIMIT))
+_ERRORS = ((linux.SOL_IP, linux.IP_RECVERR), (linux.SOL_IPV6, linux.IPV6_RECVERR))
