@@ -1,8 +1,9 @@
-"""The usage of `ping`, which few runs need."""
+"""The usage of `ping`, which few runs need. The shells' completions are made from the same tables."""
 
 from __future__ import annotations
 
-_COMMON = (
+# (Option with its value, what it does.) A value in brackets may be left out.
+COMMON = (
     ("-3", "show round trips with three decimals always"),
     ("-a", "ring the bell at each reply"),
     ("-A", "adapt the interval to the round trip"),
@@ -36,18 +37,18 @@ _COMMON = (
     ("-w <deadline>", "stop after so many seconds, or with the first error"),
     ("-W <timeout>", "seconds to wait for the first reply at the end, 0 for ever (default 10)"),
 )
-_IPV4 = (
+IPV4 = (
     ("-4", "IPv4 only"),
     ("-b", "allow broadcast addresses"),
     ("-R", "record the route"),
     ("-T <timestamp>", "record times: tsonly, tsandaddr, or tsprespec and up to 4 hosts"),
 )
-_IPV6 = (
+IPV6 = (
     ("-6", "IPv6 only"),
     ("-F <flowlabel>", "flow label, 0 lets the kernel choose"),
     ("-N <nodeinfo opt>", "ask for node information, try help"),
 )
-_NAMED = (
+NAMED = (
     ("--color", "colour lines, if standard output is a terminal and NO_COLOR is not set"),
     ("--info", "ask for information instead of an echo (ICMP)"),
     ("--json", "print a JSON object a line for everything that happens"),
@@ -68,9 +69,9 @@ def usage(program: str) -> str:
     """The usage, for standard error."""
     lines = ["", "Usage", f"  {program} [options] <destination>", "", "Options:"]
     lines.append(f"  {'<destination>':<18} name or address of a host; hops before it are an IPv4 source route")
-    lines += map(_line, _COMMON)
-    lines += ["", "IPv4 options:", *map(_line, _IPV4), "", "IPv6 options:", *map(_line, _IPV6)]
-    lines += ["", "Options that iputils does not have:", *map(_line, _NAMED)]
+    lines += map(_line, COMMON)
+    lines += ["", "IPv4 options:", *map(_line, IPV4), "", "IPv6 options:", *map(_line, IPV6)]
+    lines += ["", "Options that iputils does not have:", *map(_line, NAMED)]
     return "\n".join(lines) + "\n"
 
 

@@ -17,14 +17,14 @@ _USERS_PRELOAD = 3
 _PATTERN_BYTES = 16
 _HEX_DIGITS = "0123456789abcdefABCDEF"
 _FLOW_LABEL_BITS = 0xFFFFF
-_MTU_DISCOVERY = {
+MTU_DISCOVERY = {
     "do": linux.IP_PMTUDISC_DO,
     "dont": linux.IP_PMTUDISC_DONT,
     "want": linux.IP_PMTUDISC_WANT,
     "probe": linux.IP_PMTUDISC_PROBE,
 }
 """The same numbers for both families."""
-_TIMESTAMP_KINDS = {"tsonly": 0, "tsandaddr": 1, "tsprespec": 3}
+TIMESTAMP_KINDS = {"tsonly": 0, "tsandaddr": 1, "tsprespec": 3}
 
 
 def flow_label(settings: Settings, text: str) -> None:
@@ -85,18 +85,18 @@ def preload(settings: Settings, text: str) -> None:
 
 def mtu_discovery(settings: Settings, text: str) -> None:
     """-M: what becomes of probes that exceed the path's MTU."""
-    if text not in _MTU_DISCOVERY:
+    if text not in MTU_DISCOVERY:
         raise Refused(f"invalid -M argument: {text}")
-    settings.mtu_discovery = _MTU_DISCOVERY[text]
+    settings.mtu_discovery = MTU_DISCOVERY[text]
 
 
 def timestamp(settings: Settings, text: str) -> None:
     """-T: which kind of IPv4 timestamp option."""
     if settings.record_route:
         raise Refused("only one of -T or -R may be used")
-    if text not in _TIMESTAMP_KINDS:
+    if text not in TIMESTAMP_KINDS:
         raise Refused(f"invalid timestamp type: {text}")
-    settings.timestamp_kind = _TIMESTAMP_KINDS[text]
+    settings.timestamp_kind = TIMESTAMP_KINDS[text]
 
 
 def pattern(settings: Settings, text: str) -> None:
