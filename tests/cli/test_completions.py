@@ -9,6 +9,7 @@ import select
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,13 +31,17 @@ STARTS = {
     ),
     "zsh": (
         ["zsh", "-d", "-i"],
-        "PROMPT='READY> '\nfpath=({directory} $fpath)\nautoload -Uz compinit && compinit -u -D\n"
-        'pingsock() {{ print -r -- "GOT:$*:" }}\n',
+        (
+            "PROMPT='READY> '\nfpath=({directory} $fpath)\nautoload -Uz compinit && compinit -u -D\n"
+            'pingsock() {{ print -r -- "GOT:$*:" }}\n'
+        ),
     ),
     "fish": (
         ["fish", "--no-config", "-i", "-C", "source {rc}"],
-        "function fish_prompt; echo 'READY> '; end\nsource {file}\n"
-        'function pingsock; echo "GOT:$argv:"; end\nset -g fish_autosuggestion_enabled 0\n',
+        (
+            "function fish_prompt; echo 'READY> '; end\nsource {file}\n"
+            'function pingsock; echo "GOT:$argv:"; end\nset -g fish_autosuggestion_enabled 0\n'
+        ),
     ),
 }
 """Shell -> how it is started, and what it reads first."""
@@ -114,12 +119,12 @@ class Shell:
 
 
 @pytest.fixture(scope="module", params=STARTS)
-def shell(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Shell:
+def shell(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     if shutil.which(request.param) is None:
         pytest.skip(f"needs {request.param}")
     shell = Shell(request.param, tmp_path_factory.mktemp(request.param))
-    request.addfinalizer(shell.close)
-    return shell
+    yield shell
+    shell.close()
 
 
 @pytest.mark.parametrize(
