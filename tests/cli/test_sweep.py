@@ -23,7 +23,7 @@ from pathlib import Path
 import pytest
 
 from bed.refusals import REJECTIONS
-from cli.ping_network import ENVIRONMENT, SYSTEM_PYTHON, PingNetwork, Result, ping_network, result_of
+from cli.ping_network import ENVIRONMENT, SYSTEM_PYTHON, PingNetwork, Result, ping_network, result_of, run_ip
 
 FAST = ["--timeout", "0.3", "-r", "0"]
 SLOW = ["--rate", "200", "--timeout", "0.3"]
@@ -102,6 +102,17 @@ def test_a_name_that_is_not_found_is_told_as_by_fping(network: PingNetwork) -> N
     pattern = r"(?m)^(nobody\.invalid: .+)$"
     theirs = re.findall(pattern, fping(network, "-a", "nobody.invalid").err)
     assert re.findall(pattern, sweep(network, "-a", "nobody.invalid").err) == theirs
+
+
+def test_in_an_empty_network_on_the_link_whoever_is_there_is_found(network: PingNetwork) -> None:
+    there = ["10.78.0.9", "10.78.1.77", "10.78.2.0", "10.78.3.250"]
+    run_ip("-n", network.client, "address", "add", "10.78.0.1/22", "dev", "far")
+    for address in there:
+        run_ip("-n", network.router, "address", "add", f"{address}/22", "dev", "near")
+    ended = sweep(network, "-a", "-r", "0", "--rate", "0", "--timeout", "2", "10.78.0.0/22")
+    assert sorted(ended.out.split()) == ["10.78.0.1", *there]
+    # More than a send buffer holds, and nearly what the neighbour table does: all was sent nevertheless.
+    assert "1022 targets: 5 alive, 1017 unreachable" in ended.err
 
 
 # What is said of each target

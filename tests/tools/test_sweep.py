@@ -8,7 +8,7 @@ import threading
 from collections import Counter
 from itertools import islice
 from pathlib import Path
-from socket import AF_INET, AF_INET6
+from socket import AF_INET, AF_INET6, SO_SNDBUF, SOL_SOCKET
 
 import pytest
 from hypothesis import given
@@ -372,6 +372,15 @@ def test_retries_are_for_single_probes_and_follow_the_timeout() -> None:
     assert sweep_plan(count=2, retries=1).retries == 1
     assert sweep_plan(timeout=0.25).interval_ns == 250_000_000
     assert sweep_plan(count=2, interval=2).interval_ns == 2_000_000_000
+
+
+@pytest.mark.parametrize("family", [AF_INET, AF_INET6])
+def test_sockets_have_room_for_packets_that_wait_for_neighbours(family: int) -> None:
+    def run() -> int:
+        with sweep_feed.open_roomy(family, kinds=("kernel",)) as sock:
+            return int(sock.getsockopt(SOL_SOCKET, SO_SNDBUF))
+
+    assert in_private_network(run, group_range=EVERYBODY) == 2 * 212_992
 
 
 def test_batch_calls_are_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:

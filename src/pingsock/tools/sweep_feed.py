@@ -9,25 +9,44 @@ from pingsock.probe.batch_jobs import BatchRun
 from pingsock.probe.batch_targets import TargetBlock
 from pingsock.probe.blocking import BlockingProber
 from pingsock.probe.records import Unresolved
+from pingsock.sockets.bare import KERNEL_KINDS
+from pingsock.sockets.choose import open_ping_socket
 from pingsock.sockets.mmsg import NoBatchCalls, require_batch_calls
 from pingsock.tools.sweep_positions import Positions
 from pingsock.tools.target_specs import Name
+from pingsock.wire import linux
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from typing import Any
 
     from pingsock.probe.course import Course
     from pingsock.probe.engine import Happening
     from pingsock.probe.records import EchoReply, Outcome
     from pingsock.probe.schedule import Plan
     from pingsock.probe.target import Target
+    from pingsock.sockets.choose import PingSocket
     from pingsock.tools.destination import Destination
     from pingsock.tools.names import Resolver
     from pingsock.tools.sweep_results import Finished
 
+_SEND_BUFFER = 212_992
+"""Bytes, which the kernel doubles: 550 small packets. It is the most that any kernel grants to everybody
+(net.core.wmem_max), and what waits for so many neighbours leaves half of the usual neighbour table to others."""
 _RATE_OF_ONE = 50_000.0
 """Probes a second that one thread or process reaches anywhere."""
+
+
+def open_roomy(family: int, *, kinds: Sequence[str]) -> PingSocket:
+    """A ping socket for a network on the link: with twice the room for packets that wait until neighbours are found.
+
+    :raises NoPingSocket: as `open_ping_socket`.
+    """
+    sock = open_ping_socket(family, kinds=kinds)
+    if sock.kind in KERNEL_KINDS:
+        sock.setsockopt(linux.SOL_SOCKET, linux.SO_SNDBUF, _SEND_BUFFER)
+    return sock
 
 
 def has_batch_calls() -> bool:
@@ -73,13 +92,10 @@ class BlockFeed:
         self._items = items
         self._finished = finished
         self._positions = Positions()
-        self._run = BatchRun(
-            self._stream(),
-            plan,
-            jobs=useful_workers(jobs, plan.rate),
-            processes=useful_workers(processes, plan.rate),
-            kinds=kinds,
-        )
+        jobs, processes = useful_workers(jobs, plan.rate), useful_workers(processes, plan.rate)
+        # The sockets of two have as much room together.
+        settings: dict[str, Any] = {"open_socket": open_roomy} if jobs == processes == 1 else {}
+        self._run = BatchRun(self._stream(), plan, jobs=jobs, processes=processes, kinds=kinds, **settings)
         self.is_waiting = False
 
     @property
@@ -153,7 +169,7 @@ class CourseFeed:
         self._news: deque[tuple[int, Unresolved | None]] = deque()
         self._addresses_open: dict[int, int] = {}
         """Position of a name -> how many of its addresses are not done."""
-        self._prober = BlockingProber(rate=plan.rate, kinds=kinds)
+        self._prober = BlockingProber(rate=plan.rate, kinds=kinds, open_socket=open_roomy)
         self._prober.engine.feed(self._courses())
 
     @property
