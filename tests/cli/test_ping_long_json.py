@@ -92,7 +92,7 @@ def test_a_reply(sock: FakeSocket) -> None:
     assert list(reply)[:2] == ["type", "time"]
     assert reply | {"sent_at": 0.0} == {
         "type": "reply",
-        "time": 1_700_000_000.123457,
+        "time": 1_700_000_000.123456,
         "host": TARGET,
         "address": TARGET,
         "number": 1,

@@ -119,7 +119,8 @@ class JsonLines:
 
     def _write(self, told: dict[str, Any]) -> None:
         now = self._calendar()
-        times: dict[str, Any] = {"time": round(now / SECOND, 6)}
+        # Cut off, not rounded, as the text of it is.
+        times: dict[str, Any] = {"time": now // 1000 / 1_000_000}
         if self._settings.extras is not None and self._settings.extras.iso_times:
             times["time_iso"] = iso_time(now)
         kind = {"type": told.pop("type")}
