@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from link.raw_bed import Hosts, family_of, packed, write_sysctl
-from pingsock.link.netlink import Interface, Rtnetlink
+from pingsock.link.netlink import Address, Interface, Rtnetlink
 from pingsock.link.route_table import LIFETIME, AddressBook, RouteTable
 from pingsock.wire import linux
 from pingsock.wire.linux import AF_INET, AF_INET6, SOL_IP, SOL_IPV6, SOL_SOCKET
@@ -371,6 +371,33 @@ def test_interfaces_are_asked_for_once_and_then_followed(
         with pytest.raises(OSError, match="No such device"):
             table.interface_index(name)
     assert len(asked) == 1
+
+
+def test_addresses_are_asked_for_until_a_second_after_a_change(
+    table: RouteTable, hosts: Hosts, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    ask_kernel = Rtnetlink.addresses
+
+    def addresses(kernel: Rtnetlink) -> list[Address]:
+        asked.append(kernel)
+        return ask_kernel(kernel)
+
+    monkeypatch.setattr(Rtnetlink, "addresses", addresses)
+
+    def times_asked(seconds: int) -> int:
+        asked.clear()
+        for _ in range(seconds):
+            assert table.address_kind(AF_INET, packed("10.50.1.1")) == LOCAL
+            clock.now += LIFETIME
+        return len(asked)
+
+    assert times_asked(5) == 2
+    assert times_asked(5) == 0
+    hosts.ip("near", "address add 10.50.1.77/24 dev a0")
+    assert table.address_kind(AF_INET, packed("10.50.1.77")) == LOCAL
+    clock.now += LIFETIME
+    assert times_asked(5) == 1
 
 
 def test_lost_news_have_interfaces_asked_for_again(table: RouteTable, hosts: Hosts) -> None:

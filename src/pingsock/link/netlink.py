@@ -112,8 +112,13 @@ class Rtnetlink:
 
     def addresses(self) -> list[Address]:
         """All addresses of both families, in the kernel's order for each interface."""
-        asked = rtnetlink.IFADDR.pack(0, 0, 0, 0, 0)
-        return list(map(_address, self._dump(rtnetlink.RTM_GETADDR, asked, rtnetlink.RTM_NEWADDR)))
+        return [address for family in (AF_INET, AF_INET6) for address in self._addresses(family)]
+
+    def _addresses(self, family: int) -> list[Address]:
+        asked = rtnetlink.IFADDR.pack(family, 0, 0, 0, 0)
+        found = map(_address, self._dump(rtnetlink.RTM_GETADDR, asked, rtnetlink.RTM_NEWADDR))
+        # A kernel that does not know the family tells of all others.
+        return [address for address in found if address.family == family]
 
     def local_prefixes(self, family: int) -> list[LocalPrefix]:
         """The routing table `local` of one family."""

@@ -1,17 +1,18 @@
 """What the kernel tells by itself about links, addresses, routes and rules: rtnetlink(7), read only.
 
-Some facts about asking for all interfaces
-------------------------------------------
+Some facts about asking for all interfaces, or all addresses
+------------------------------------------------------------
 * The kernel answers under a lock of the whole machine. Whoever makes or deletes interfaces, in whichever network
   namespace, holds it meanwhile, and a busy machine may leave the holder without a processor for many seconds.
 * So long the question does not return, whatever timeout its socket has.
-* Questions about routes and addresses wait for no such lock.
+* Questions about one route need no such lock; since Linux 6.9 neither do those about all addresses of one family.
 
 What this means here
 --------------------
-Interfaces are asked for once. From then on they are kept up to date from what the kernel tells, which costs no lock;
-only where that does not say enough are they asked for again: news were lost, or an MTU has changed, and the one for
-IPv6 follows only after it was told. An IPv6 MTU that somebody sets alone is told with the next news of its interface.
+Nothing of that kind is asked for at intervals, and addresses one family at a time. Interfaces are kept up to date from
+what the kernel tells; only where that does not say enough are they asked for again: news were lost, or an MTU has
+changed, and the one for IPv6 follows only after it was told. An IPv6 MTU that somebody sets alone is told with the next
+news of its interface.
 """
 
 from __future__ import annotations

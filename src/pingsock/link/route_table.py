@@ -1,13 +1,15 @@
 """The host's routes, addresses and interfaces, as a stack asks for them, with the kernel's answers kept a while.
 
-What is kept is dropped when the kernel tells of any change, and after a second at the latest: path MTUs that the
-kernel learns and a few settings change without notice. Only interfaces are kept, and follow what is told: see `news`.
+What is kept is dropped when the kernel tells of any change. Routes are dropped after a second at the latest, too: path
+MTUs that the kernel learns and a few settings change without notice. Addresses are asked for once more a second after a
+change, and interfaces once and for all: see `news`.
 """
 
 from __future__ import annotations
 
 import errno
 import time
+from math import inf
 
 from pingsock.link.netlink import Address, Interface, RouteAnswer, Rtnetlink
 from pingsock.link.news import News
@@ -96,6 +98,7 @@ class RouteTable:
         self._interfaces: dict[int, Interface] | None = None
         self._book: AddressBook | None = None
         self._book_until = 0.0
+        self._settled_from = clock() + LIFETIME
         self.is_told_of_news = False
         """Somebody watches `fileno` and calls `refresh` in time, so that no question need look for news first."""
 
@@ -111,6 +114,7 @@ class RouteTable:
     def refresh(self) -> None:
         """Drop what is kept if the kernel has told of a change."""
         if self._news.wait():
+            self._settled_from = self._clock() + LIFETIME
             if not self._news.read({} if self._interfaces is None else self._interfaces):
                 self._interfaces = None
             self._forget_answers()
@@ -275,5 +279,6 @@ class RouteTable:
         now = self._clock()
         if self._book is None or self._book_until <= now:
             self._book = AddressBook(self._kernel)
-            self._book_until = now + LIFETIME
+            # Some changes are told a moment before they are made.
+            self._book_until = now + LIFETIME if now < self._settled_from else inf
         return self._book
