@@ -278,3 +278,9 @@ def test_a_ping_for_ever_takes_less_than_two_megabytes(bench: Bench) -> None:
     finally:
         tracemalloc.stop()
     assert held < 2_150_000
+
+
+def test_a_timeout_longer_than_any_run_is_a_wait_for_ever(bench: Bench) -> None:
+    sequence = bench.send(START, timeout=2**64, window=2**64)
+    assert bench.ledger.silent(NEVER - 1) == []
+    assert type(bench.hear(sequence, START + 10**18)) is Reply

@@ -216,7 +216,7 @@ class Ledger:
         if self.deadlines is _NO_DEADLINES:
             never = [NEVER] * len(self.states)
             self.deadlines, self.held_until = (_column("q", len(never), never) for _ in range(2))
-        self.deadlines[sequence] = deadline
+        self.deadlines[sequence] = min(deadline, NEVER)
         self.held_until[sequence] = min(deadline + late_window, NEVER)
 
     def _grow(self, size: int) -> None:
