@@ -10,7 +10,8 @@ each round. Over all rounds are printed, in microseconds, the median, 5th and 95
 was printed less what was captured, and the ratio of the median to iputils'.
 
 A bias of some microseconds below zero is the capture's own: a packet passes its tap before the driver's stamp.
-Rounding is part of the errors: half of 10 us from 1 ms on, and from 10 ms on, where hogs delay the answering program, of 100.
+Rounding is part of the errors: half of 10 us from 1 ms on, and half of 100 from 10 ms on, where hogs delay the
+answering program.
 """
 
 from __future__ import annotations
