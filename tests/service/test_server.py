@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -12,11 +13,11 @@ import pytest
 from pingsock.service import frames
 from pingsock.service.configuration import parse_configuration
 from pingsock.service.frames import Request, parse_answer_untrusted
-from pingsock.service.server import Server
+from pingsock.service.server import ANSWERED_IN_ONE_GO, Server
 from service.test_server_states import QuietLink
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -37,14 +38,14 @@ class Listener(socket.socket):
 class Bench:
     """A server that is driven by hand."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, link: QuietLink | None = None) -> None:
         self.path = path
         self.lines: list[str] = []
         self.listener = Listener(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.listener.bind(path)
         self.listener.listen()
         permissions = parse_configuration(f"access.users = [{os.getuid()}]")
-        self.server = Server(self.listener, QuietLink(), permissions, self.lines.append)  # type: ignore[arg-type]
+        self.server = Server(self.listener, link or QuietLink(), permissions, self.lines.append)  # type: ignore[arg-type]
 
     def client(self) -> socket.socket:
         channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -114,3 +115,85 @@ def test_a_connection_that_takes_over_a_descriptor_gets_no_old_answer(bench: Ben
         channel.setblocking(False)
         with pytest.raises(BlockingIOError):
             channel.recv(100)
+
+
+class RecordingLink(QuietLink):
+    """Has something to receive whenever `arrives` was called."""
+
+    def __init__(self, events: list[str]) -> None:
+        super().__init__()
+        self.events = events
+        self.inside, self.outside = socket.socketpair()
+        self.inside.setblocking(False)
+
+    def filenos(self) -> list[int]:
+        return [self.inside.fileno()]
+
+    def receive(self, fileno: int) -> int:
+        assert fileno == self.inside.fileno()
+        self.events.append("arrival")
+        return len(self.inside.recv(1))
+
+    def arrives(self) -> None:
+        self.outside.send(b"\0")
+
+    def close(self) -> None:
+        self.inside.close()
+        self.outside.close()
+
+
+@pytest.fixture
+def events() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def linked(tmp_path: Path, events: list[str]) -> Iterator[tuple[Bench, RecordingLink]]:
+    link = RecordingLink(events)
+    bench = Bench(os.fspath(tmp_path / "s"), link)
+    yield bench, link
+    bench.server.close()
+
+
+def answer_by(bench: Bench, read: Callable[[], bool]) -> None:
+    for peer in bench.server._peers.values():
+        peer.read = read  # type: ignore[method-assign]
+
+
+def test_what_has_arrived_is_taken_before_any_request(linked: tuple[Bench, RecordingLink], events: list[str]) -> None:
+    bench, link = linked
+    with bench.client() as channel:
+        bench.turns()
+
+        def read() -> bool:
+            events.append("request")
+            return False
+
+        answer_by(bench, read)
+        channel.send(Request(frames.POLL).to_bytes())
+        link.arrives()
+        bench.server.turn(0)
+    assert events == ["arrival", "request"]
+
+
+def test_many_requests_of_one_turn_do_not_keep_the_link_waiting(
+    linked: tuple[Bench, RecordingLink], events: list[str]
+) -> None:
+    bench, link = linked
+    with contextlib.ExitStack() as stack:
+        channels = [stack.enter_context(bench.client()) for _ in range(ANSWERED_IN_ONE_GO + 2)]
+        while len(bench.server._peers) < len(channels):
+            bench.server.turn(0)
+
+        def read() -> bool:
+            events.append("request")
+            if len(events) == 1:
+                link.arrives()
+            return True
+
+        answer_by(bench, read)
+        for channel in channels:
+            channel.send(Request(frames.POLL).to_bytes())
+        bench.server.turn(0)
+    assert events.index("arrival") == ANSWERED_IN_ONE_GO
+    assert len(events) == len(channels) + 1
