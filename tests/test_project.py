@@ -54,7 +54,7 @@ def test_ci_runs_the_commands_of_the_readme() -> None:
     assert all(command in lines for command in readme_commands())
 
 
-@pytest.mark.parametrize("name", [".ci/run", "scripts/test", "scripts/pingsock"])
+@pytest.mark.parametrize("name", [".ci/run", "scripts/on-arm64", "scripts/test", "scripts/pingsock"])
 def test_scripts_can_be_run(name: str) -> None:
     assert (ROOT / name).stat().st_mode & 0o111
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -23,6 +24,8 @@ def expanded(machine: str, macros: set[str]) -> dict[str, str]:
     """What the kernel's headers make of these names."""
     if shutil.which("gcc") is None:
         pytest.skip("needs gcc")
+    if machine == "x86_64" != os.uname().machine:
+        pytest.skip("x86-64's own table is among the headers of x86-64 only")
     lines = "".join([f'expanded "{macro}" {macro}\n' for macro in sorted(macros)])
     command = ["gcc", "-E", "-P", *HEADERS[machine], "-include", "linux/audit.h", "-x", "c", "-"]
     done = subprocess.run(command, input=lines, capture_output=True, text=True, check=False)
