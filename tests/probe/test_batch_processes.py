@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import pickle
 import select
@@ -11,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from link.private_network import private_network
-from pingsock.probe import batch_processes
+from pingsock.probe import batch_processes, batch_sharing
 from pingsock.probe.batch_jobs import BatchRun
 from pingsock.probe.batch_messages import (
     BEGIN,
@@ -33,12 +33,10 @@ from pingsock.probe.batch_messages import (
     NO_MORE,
     WANTED,
     frame,
-    read_message,
     take_messages,
 )
 from pingsock.probe.batch_processes import LostProcess, ProcessWorker
 from pingsock.probe.batch_replies import MovedReplies, Replies
-from pingsock.probe.batch_sharing import MOST_QUEUED
 from pingsock.probe.batch_targets import TargetBlock, ipv4_blocks
 from pingsock.probe.batch_worker import Worker, main
 from pingsock.probe.clock import MILLISECOND
@@ -188,8 +186,14 @@ def test_the_rate_is_that_of_all_together() -> None:
 
 
 @pytest.mark.usefixtures("open_range")
-def test_targets_are_drawn_no_faster_than_results_are_looked_at() -> None:
-    drawn = 0
+def test_targets_are_drawn_no_faster_than_results_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn, full, pause = 0, threading.Event(), time.sleep
+
+    def wait_for_room(seconds: float) -> None:
+        full.set()
+        pause(seconds)
+
+    monkeypatch.setattr(batch_sharing, "sleep", wait_for_room)
 
     def blocks() -> Iterator[TargetBlock]:
         nonlocal drawn
@@ -199,9 +203,7 @@ def test_targets_are_drawn_no_faster_than_results_are_looked_at() -> None:
 
     with BatchRun(blocks(), Plan(), processes=2) as run:
         told = sum(len(what) if isinstance(what, Replies) else 1 for _, what in run.step(A_MINUTE))
-        results = run._results
-        with results._changed:
-            assert results._changed.wait_for(lambda: results._queued >= MOST_QUEUED, 60)
+        assert full.wait(60)
         assert told < drawn < 600_000
         told += sum(len(what) if isinstance(what, Replies) else isinstance(what, Summary) for what in run)
     assert told == drawn == 1_000_000
@@ -249,13 +251,14 @@ def test_nothing_is_left_of_a_run_that_was_never_looked_at() -> None:
 
 
 @pytest.mark.usefixtures("open_range")
-def test_what_a_stream_raises_ends_the_run() -> None:
+@pytest.mark.parametrize("kind", [LookupError, EOFError, ConnectionResetError])
+def test_what_a_stream_raises_ends_the_run(kind: type[Exception]) -> None:
     def broken() -> Iterator[TargetBlock]:
         yield from ipv4_blocks(LOOPBACK, 20_000)
-        raise LookupError("no more names")
+        raise kind("no more names")
 
     run = BatchRun(broken(), Plan(), processes=2)
-    with pytest.raises(LookupError, match="no more names"):
+    with pytest.raises(kind, match="no more names"):
         list(run)
     assert all(map(is_gone, pids_of(run)))
 
@@ -325,10 +328,10 @@ for _ in results:
 """
 
 
-def ended(ends: Callable[[subprocess.Popen[bytes]], None]) -> tuple[bytes, int]:
+def ended(ends: Callable[[subprocess.Popen[bytes]], None], text: str = PROGRAM) -> tuple[bytes, int]:
     """Run a program over two processes until it is ended: they are gone then. Errors and exit status."""
     program = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM],
+        [sys.executable, "-c", text],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(SOURCE)},
@@ -353,6 +356,14 @@ def ended(ends: Callable[[subprocess.Popen[bytes]], None]) -> tuple[bytes, int]:
 def test_processes_do_not_outlive_a_program_that_is_killed() -> None:
     _, status = ended(lambda program: program.kill())
     assert status == -signal.SIGKILL
+
+
+@pytest.mark.usefixtures("open_range")
+def test_a_program_that_fails_and_has_not_closed_its_run_ends() -> None:
+    failing = PROGRAM.replace("    pass", "    raise KeyError")
+    errors, status = ended(lambda _program: None, failing)
+    assert status == 1
+    assert errors.rstrip().endswith(b"KeyError")
 
 
 @pytest.mark.usefixtures("open_range")
@@ -405,10 +416,6 @@ def test_messages_are_taken_from_pieces_of_any_size(data: st.DataObject) -> None
         taken += take_messages(received)
     assert taken == messages
     assert not received
-    reader: Any = io.BytesIO(stream)
-    assert [read_message(reader) for _ in messages] == messages
-    with pytest.raises(EOFError):
-        read_message(reader)
 
 
 @given(st.sampled_from([AF_INET, AF_INET6]), st.booleans(), st.data())
@@ -512,9 +519,8 @@ def test_a_process_obeys_in_the_order_in_which_it_is_told() -> None:
         Worker(theirs).run()
         theirs.close()
         with ours.makefile("rb") as reader:
-            kinds = [read_message(reader)[0] for _ in range(3)]
-            assert not reader.read()
-    assert kinds == [WANTED, HAPPENED, ENDED]
+            told = bytearray(reader.read())
+    assert [kind for kind, _ in take_messages(told)] == [WANTED, HAPPENED, ENDED]
 
 
 def test_a_process_that_nobody_listens_to_ends() -> None:

@@ -15,7 +15,7 @@ What this means here
 A thread takes targets from the stream under a lock: for its own prober, or for the process that it looks after
 (`batch_processes`). What is found out goes to one queue; if that is full, because nobody looks at the results, the
 threads wait. They never wait longer than `PATIENCE` without asking whether they shall stop, or are woken, so closing
-the run ends them soon, whatever was going on.
+the run ends them soon, whatever was going on, an interrupt included.
 """
 
 from __future__ import annotations
@@ -155,7 +155,8 @@ class BatchRun:
         for worker in self._workers:
             worker.start()
         for number, worker in enumerate(self._workers):
-            thread = Thread(target=self._work, args=(worker,), name=f"pingsock-batch-{number}")
+            # A program that an exception ends, with the run not closed, shall not wait for it.
+            thread = Thread(target=self._work, args=(worker,), name=f"pingsock-batch-{number}", daemon=True)
             self._threads.append(thread)
             thread.start()
 

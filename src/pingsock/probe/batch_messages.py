@@ -22,7 +22,6 @@ from struct import Struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from io import BufferedReader
     from typing import Any
 
 BEGIN, ITEM, NO_MORE, HOLD, WANTED, HAPPENED, ENDED, FAILED = range(8)
@@ -35,19 +34,6 @@ def frame(kind: int, content: object = None) -> bytes:
     """One message."""
     message = pickle.dumps((kind, content), pickle.HIGHEST_PROTOCOL)
     return LENGTH.pack(len(message)) + message
-
-
-def read_message(reader: BufferedReader) -> tuple[int, Any]:
-    """Kind and content of the next message. EOFError if there will be none."""
-    length = LENGTH.unpack(_read(reader, LENGTH.size))[0]
-    return _unpickle(_read(reader, length))
-
-
-def _read(reader: BufferedReader, length: int) -> bytes:
-    content = reader.read(length)
-    if len(content) < length:
-        raise EOFError
-    return content
 
 
 def take_messages(received: bytearray) -> list[tuple[int, Any]]:

@@ -27,6 +27,8 @@ import signal
 import socket
 import subprocess
 import sys
+from collections import deque
+from contextlib import contextmanager
 from threading import Lock
 
 from pingsock.probe.batch_messages import (
@@ -39,7 +41,7 @@ from pingsock.probe.batch_messages import (
     NO_MORE,
     WANTED,
     frame,
-    read_message,
+    take_messages,
 )
 from pingsock.probe.batch_sharing import Results, Stream
 from pingsock.probe.batch_targets import blocks_of
@@ -48,19 +50,23 @@ from pingsock.sockets.errors import InvalidArgument, PingsockError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from io import BufferedReader
+    from collections.abc import Iterable, Iterator
     from typing import Any
 
     from pingsock.probe.batch_targets import TargetBlock
     from pingsock.probe.schedule import Plan
     from pingsock.probe.target import Target
 
+_READ_AT_ONCE = 1 << 18
 _SETTINGS = frozenset(("kinds", "in_flight", "summaries"))
 """Of a prober, those that mean the same in another process."""
 _PROGRAM = "import sys; sys.path[:] = sys.argv[2:]; import pingsock.probe.batch_worker as it; it.main(int(sys.argv[1]))"
 _OUR_FOLDER = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _OURS_TO_OBEY = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
+
+class _HungUpError(Exception):
+    """The other end of the socket is gone. Not an OSError or EOFError, which the stream of targets may raise too."""
 
 
 class LostProcess(PingsockError):
@@ -112,7 +118,8 @@ class ProcessWorker:
         self._courses = RemoteCourses(2 * (plan.timeout_ns + plan.late_window_ns))
         self._process: subprocess.Popen[bytes] | None = None
         self._sock: socket.socket | None = None
-        self._reader: BufferedReader
+        self._received = bytearray()
+        self._messages: deque[tuple[int, Any]] = deque()
         self._sending = Lock()
         self._held = False
         self._all_handed_out = False
@@ -120,10 +127,13 @@ class ProcessWorker:
     def start(self) -> None:
         """Start it; a thread has to call `work` then."""
         self._sock, theirs = socket.socketpair()
-        self._reader = self._sock.makefile("rb")
-        with theirs:
+        with theirs, _signals_blocked():
             self._process = _start_interpreter(theirs.fileno())
-        self._send(BEGIN, (*self._begin, self._held))
+        try:
+            self._send(BEGIN, (*self._begin, self._held))
+        except _HungUpError:
+            # `work` finds out too, and why.
+            pass
 
     def work(self, results: Results) -> None:
         """Hand out targets, and enter what is told, until everything is.
@@ -133,9 +143,9 @@ class ProcessWorker:
         try:
             for _ in range(ITEMS_AHEAD):
                 self._hand_out()
-            while not self._obey(*read_message(self._reader), results):
+            while not self._obey(*self._receive(), results):
                 pass
-        except (EOFError, ConnectionError):
+        except _HungUpError:
             if not results.stopped:
                 raise self._lost() from None
 
@@ -162,7 +172,23 @@ class ProcessWorker:
         message = frame(kind, content)
         assert self._sock is not None
         with self._sending:
-            self._sock.sendall(message)
+            try:
+                self._sock.sendall(message)
+            except ConnectionError:
+                raise _HungUpError from None
+
+    def _receive(self) -> tuple[int, Any]:
+        assert self._sock is not None
+        while not self._messages:
+            try:
+                chunk = self._sock.recv(_READ_AT_ONCE)
+            except ConnectionError:
+                chunk = b""
+            if not chunk:
+                raise _HungUpError
+            self._received += chunk
+            self._messages += take_messages(self._received)
+        return self._messages.popleft()
 
     def _lost(self) -> LostProcess:
         assert self._process is not None
@@ -176,8 +202,8 @@ class ProcessWorker:
         if self._sock is not None:
             try:
                 self._send(HOLD, held)
-            except ConnectionError:
-                # Whoever reads from it will find out.
+            except _HungUpError:
+                # `work` finds out too, and why.
                 pass
 
     def interrupt(self) -> None:
@@ -196,7 +222,6 @@ class ProcessWorker:
             self._process.kill()
             self._process.wait()
         if self._sock is not None:
-            self._reader.close()
             self._sock.close()
             self._sock = None
 
@@ -207,13 +232,19 @@ def _start_interpreter(descriptor: int) -> subprocess.Popen[bytes]:
     path = [folder for folder in sys.path if isinstance(folder, str)]
     # Some ways to install a package in place add no folder to the path.
     path.append(_OUR_FOLDER)
+    return subprocess.Popen(
+        [sys.executable, *options, "-c", _PROGRAM, str(descriptor), *path],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        pass_fds=(descriptor,),
+    )
+
+
+@contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """Processes that are started have these signals blocked for ever, and we until what is started is known."""
     former = signal.pthread_sigmask(signal.SIG_BLOCK, _OURS_TO_OBEY)
     try:
-        return subprocess.Popen(
-            [sys.executable, *options, "-c", _PROGRAM, str(descriptor), *path],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            pass_fds=(descriptor,),
-        )
+        yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, former)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
-from threading import Condition, Lock
+from queue import Empty, SimpleQueue
+from threading import Lock
+from time import sleep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 MOST_QUEUED = 512
 """Happenings, of which one may stand for hundreds of replies, that wait to be looked at."""
+_PATIENCE = 0.005
+"""Seconds."""
 
 
 class Stream:
@@ -32,57 +35,75 @@ class Stream:
             return next(self._targets)
 
 
+class _Ended:
+    """What a writer enters last: why it ended, or None."""
+
+    def __init__(self, failure: BaseException | None) -> None:
+        self.failure = failure
+
+
 class Results:
-    """A bounded queue of lists, from several threads to one."""
+    """A bounded queue of lists, from several threads to one.
+
+    An interrupt is an exception at any point of the reader, and would leave a condition locked for ever. So the reader
+    takes no lock; writers who find the queue full look again from time to time.
+    """
 
     def __init__(self, writers: int) -> None:
         self.stopped = False
-        self._lists: deque[list[Happening]] = deque()
-        self._queued = 0
-        self._failure: BaseException | None = None
+        self._items: SimpleQueue[list[Happening] | _Ended] = SimpleQueue()
+        self._writing = Lock()
+        self._entered = 0
+        """Happenings, counted by the writers."""
+        self._taken = 0
+        """Happenings, counted by the reader."""
         self._writers = writers
-        self._changed = Condition()
+        self._failure: BaseException | None = None
+
+    @property
+    def _is_full(self) -> bool:
+        return self._entered - self._taken >= MOST_QUEUED
 
     def put(self, results: list[Happening]) -> None:
         """Enter a list; waits while there is no room. Once it is stopped nothing is entered."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._queued < MOST_QUEUED or self.stopped)
-            if not self.stopped:
-                self._lists.append(results)
-                self._queued += len(results)
-                self._changed.notify_all()
+        while self._is_full and not self.stopped:
+            sleep(_PATIENCE)
+        if not self.stopped:
+            with self._writing:
+                self._entered += len(results)
+            self._items.put(results)
 
     def finish(self, failure: BaseException | None) -> None:
         """A writer has ended. If it failed the others are stopped."""
-        with self._changed:
-            self._writers -= 1
-            self._failure = self._failure or failure
-            self.stopped = self.stopped or failure is not None
-            self._changed.notify_all()
+        self.stopped = self.stopped or failure is not None
+        self._items.put(_Ended(failure))
 
     def stop(self) -> None:
         """No more is wanted."""
-        with self._changed:
-            self.stopped = True
-            self._changed.notify_all()
+        self.stopped = True
 
     @property
     def expected(self) -> bool:
-        """Whether there are lists, or writers left that may enter some."""
-        with self._changed:
-            return bool(self._writers or self._lists or self._failure)
+        """Whether `take` has anything more to tell, if only that there is no more."""
+        return bool(self._writers or self._failure)
 
     def take(self, patience: float | None = None) -> list[list[Happening]]:
         """All that is there, at least one list; nothing when all writers have ended. Then raises what ended one.
 
         Nothing, too, after `patience` seconds without a list.
         """
-        with self._changed:
-            self._changed.wait_for(lambda: self._lists or self._failure or not self._writers, patience)
-            if self._failure and not self._lists:
-                raise self._failure
-            taken = list(self._lists)
-            self._lists.clear()
-            self._queued = 0
-            self._changed.notify_all()
-            return taken
+        lists: list[list[Happening]] = []
+        while self._writers and not self._failure:
+            try:
+                item = self._items.get(not lists, patience)
+            except Empty:
+                break
+            if isinstance(item, _Ended):
+                self._writers -= 1
+                self._failure = item.failure
+            else:
+                self._taken += len(item)
+                lists.append(item)
+        if self._failure and not lists:
+            raise self._failure
+        return lists

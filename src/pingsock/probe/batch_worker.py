@@ -42,7 +42,7 @@ _PATIENCE = 20 * MILLISECOND
 _READ_AT_ONCE = 1 << 18
 
 
-class _RunIsOver(Exception):
+class _RunIsOverError(Exception):
     """Nobody wants to know any more."""
 
 
@@ -72,7 +72,7 @@ class Worker:
             with BatchProber(self._stream(), plan, **settings) as self._prober:
                 self._work(self._prober)
             self._send(ENDED)
-        except _RunIsOver:
+        except _RunIsOverError:
             pass
         except BaseException as error:  # noqa: BLE001 - it is raised in the process that iterates
             self._send(FAILED, _portable(error))
@@ -133,7 +133,7 @@ class Worker:
                 self._wait(POLLIN | POLLOUT)
                 self._listen()
             except ConnectionError:
-                raise _RunIsOver from None
+                raise _RunIsOverError from None
 
     def _wait(self, events: int) -> None:
         self._poll.register(self._sock, events)
@@ -148,7 +148,7 @@ class Worker:
         except ConnectionError:
             chunk = b""
         if not chunk:
-            raise _RunIsOver
+            raise _RunIsOverError
         self._received += chunk
         return True
 
@@ -167,6 +167,6 @@ def main(descriptor: int) -> None:
     with socket.socket(fileno=descriptor) as sock:
         try:
             Worker(sock).run()
-        except _RunIsOver:
+        except _RunIsOverError:
             # While it was being told of a failure.
             pass
