@@ -17,7 +17,7 @@ from pingsock.probe.channel import Channel
 from pingsock.probe.clock import MILLISECOND, SECOND, Stepwatch, read_clocks
 from pingsock.probe.flow import Flow, charge
 from pingsock.probe.ledger import Ledger
-from pingsock.probe.records import BETWEEN_KERNEL_STAMPS, Duplicate, EchoReply, Record, Stray, Summary
+from pingsock.probe.records import BETWEEN_KERNEL_STAMPS, Duplicate, EchoReply, Record, Reply, Stray, Summary
 from pingsock.probe.schedule import Plan
 from pingsock.probe.target import ProbeOptions
 from pingsock.sockets.choose import open_ping_socket
@@ -151,7 +151,7 @@ class ScriptedSocket:
     def setsockopt(self, *_: object) -> None: ...
 
     def getsockopt(self, *_: object) -> int:
-        return 0
+        return linux.SOF_TIMESTAMPING_OPT_ID
 
     def sendto(self, message: bytes, _: object) -> int:
         return len(message)
@@ -204,10 +204,42 @@ def transmit_item(key: int) -> tuple[int, int, bytes]:
 def test_no_reply_is_heard_before_the_stamp_of_its_probe_was_read() -> None:
     sock, channel, heard = scripted(20)
     assert channel.collect()
-    assert sock.order.index("queue") > 20
+    assert sock.order.index("queue") == 20
     assert [(reply.sequence, reply.round_trip_ns, reply.timed) for reply in heard] == [
         (sequence, 1000, BETWEEN_KERNEL_STAMPS) for sequence in range(20)
     ]
+
+
+def test_nothing_is_read_in_vain_once_all_is_there_that_is_waited_for() -> None:
+    sock, channel, heard = scripted(20)
+    sock.replies.append(sock.replies[3])
+    assert channel.collect()
+    assert sock.order == ["replies"] * 20 + ["queue"] * 20
+    assert channel.collect()
+    assert [type(record) for record in heard] == [Reply] * 20 + [Duplicate]
+
+
+def test_as_long_as_a_reply_is_missing_all_is_read() -> None:
+    sock, channel, heard = scripted(20)
+    sock.replies[19] = sock.replies[3]
+    assert channel.collect()
+    assert sock.order == ["replies"] * 20 + ["queue"] * 20 + ["replies", "queue"]
+    assert [type(record) for record in heard] == [Reply] * 19 + [Duplicate]
+
+
+def test_stamps_read_at_once_are_not_asked_for_again() -> None:
+    sock, channel, heard = scripted(1)
+    channel.collect_stamps()
+    channel.collect()
+    assert sock.order == ["queue", "replies"]
+    assert heard[0].timed == BETWEEN_KERNEL_STAMPS
+
+
+def test_a_socket_without_stamps_is_not_asked_for_them() -> None:
+    sock, channel, _ = scripted(1)
+    channel._has_stamps = False
+    channel.collect_stamps()
+    assert sock.order == []
 
 
 def test_an_error_among_replies_hides_none_of_them() -> None:

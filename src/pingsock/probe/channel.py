@@ -188,27 +188,33 @@ class Channel:
     def _restart_keys(self) -> None:
         """Let the socket count its sends from 0 again; sockets without transmit stamps are left alone."""
         self.ledger.forget_keys()
+        self._has_stamps = False
         try:
             flags = self.sock.getsockopt(linux.SOL_SOCKET, linux.SO_TIMESTAMPING)
             if flags & linux.SOF_TIMESTAMPING_OPT_ID:
                 without = flags & ~linux.SOF_TIMESTAMPING_OPT_ID
                 self.sock.setsockopt(linux.SOL_SOCKET, linux.SO_TIMESTAMPING, without)
                 self.sock.setsockopt(linux.SOL_SOCKET, linux.SO_TIMESTAMPING, flags)
+                self._has_stamps = True
         except OSError:
             pass
 
     # Receiving
 
     def collect(self) -> bool:
-        """Read what has arrived, and hear the queue first. False if there may be more, because it was very much."""
+        """Read what has arrived, and hear the queue first. False if there may be more, because it was very much.
+
+        Once all is there that is waited for, nothing is read in vain: what else has arrived wakes who waits again.
+        """
         left = _READ_AT_ONCE
         while left > 0:
-            replies, failure = self._read(left, self._largest_reply, 0)
+            replies, failure = self._read(min(left, self.ledger.waiting or left), self._largest_reply, 0)
             read_at = self._look_at_clocks() if replies else (0, 0)
-            self._read_error_queue()
+            if failure or self.ledger.stamps_due:
+                self._read_error_queue(self.ledger.stamps_due)
             for message, items, _, source in replies:
                 self._hear_reply_untrusted(message, items, source, *read_at)
-            if failure == errno.EAGAIN:
+            if failure == errno.EAGAIN or not (failure or self.ledger.waiting):
                 return True
             # Any other is the errno of an ICMP error, which the queue had.
             left -= len(replies) + 1
@@ -255,16 +261,27 @@ class Channel:
         """What came beside the reply that is being heard."""
         return None if self._items is None else read_ancillary_untrusted(self._items)
 
-    def _read_error_queue(self) -> None:
+    def collect_stamps(self) -> None:
+        """Read the transmit stamps of the probes just sent: most devices stamp them at once.
+
+        With the stamp read, nothing but the reply wakes who waits for it.
+        """
+        if self._has_stamps:
+            self._read_error_queue(self.ledger.stamps_due)
+
+    def _read_error_queue(self, stamps_due: int = 0) -> None:
+        """Hear what is in the queue; all of it, or until the `stamps_due` have come."""
         failure = 0
         while not failure:
-            entries, failure = self._read(_READ_AT_ONCE, _QUOTE_BYTES, _FROM_QUEUE)
+            entries, failure = self._read(min(stamps_due or _READ_AT_ONCE, _READ_AT_ONCE), _QUOTE_BYTES, _FROM_QUEUE)
             for quote, items, _, destination in entries:
                 ordinary = key_and_transmit_stamp(items)
                 if ordinary is not None:
                     self.ledger.left(*ordinary)
                 else:
                     self._hear_entry_untrusted(quote, items, destination)
+            if stamps_due and not (failure or self.ledger.stamps_due):
+                return
         if failure != errno.EAGAIN:
             raise OSError(failure, strerror(failure))
 

@@ -163,6 +163,8 @@ class Ledger:
         self._keys = _column("H", 0)
         """Number of the send, modulo SEQUENCES -> sequence number."""
         self._next_key = 0
+        self.stamps_due = 0
+        """Probes sent whose transmit stamp has not come."""
 
     # Sending
 
@@ -188,6 +190,7 @@ class Ledger:
             self._keys = _longer(self._keys, _size_for(at))
         self._keys[at] = sequence
         self._next_key += 1
+        self.stamps_due += 1
         self._enter(sequence, flow, number, now, timeout, late_window)
         if timeout in self._expiring:
             self._expiring[timeout].append(sequence)
@@ -236,7 +239,7 @@ class Ledger:
 
     def forget_keys(self) -> None:
         """The socket's counter of sends starts again at 0."""
-        self._next_key = 0
+        self._next_key = self.stamps_due = 0
 
     def left(self, key: int, stamp: int) -> None:
         """The kernel stamped the send number `key` as leaving at `stamp`. Keys of other sends are passed over."""
@@ -247,6 +250,7 @@ class Ledger:
         # After a failed send a stamp with an old key may still come; it is from before.
         if stamp + _CLOCK_ERROR >= self.sent_at[sequence] + self._stepwatch.offset and not self.left_at[sequence]:
             self.left_at[sequence] = stamp
+            self.stamps_due -= 1
 
     # Hearing
 

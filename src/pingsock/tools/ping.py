@@ -222,6 +222,8 @@ class PingRun:
                 # A probe that makes up for a late one is not ahead of its time.
                 if self.plan.preload == 1:
                     break
+            if unread == 1:
+                self._channel.collect_stamps()
             ready, woken = self._wait()
             if woken:
                 yield Interruption()
