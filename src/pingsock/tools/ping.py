@@ -208,22 +208,10 @@ class PingRun:
         """Ping, and yield what happens as it happens. Ends as the plan says, or after `stop`."""
         self._start()
         while not self._over():
-            unread = 0
-            # What may be sent ahead of its time leaves before anything is read, or it would not be ahead.
-            while self._schedule.next_send(self.tally) <= self._now():
-                self._send()
-                unread += 1
-                if unread % _MOST_UNREAD == 0:
-                    self._channel.collect()
-                if self._heard:
-                    yield from self._take()
+            if self._is_due():
+                yield from self._send_due()
                 if self._over():
                     return
-                # A probe that makes up for a late one is not ahead of its time.
-                if self.plan.preload == 1:
-                    break
-            if unread == 1:
-                self._channel.collect_stamps()
             ready, woken = self._wait()
             if woken:
                 yield Interruption()
@@ -265,6 +253,27 @@ class PingRun:
         return self._stopped or self._schedule.finished(self._now(), self.tally)
 
     # Sending
+
+    def _is_due(self) -> bool:
+        return self._schedule.next_send(self.tally) <= self._now()
+
+    def _send_due(self) -> Iterator[Happening]:
+        """Send what is due, and yield what was heard meanwhile."""
+        unread = 0
+        while True:
+            self._send()
+            unread += 1
+            is_alone = self.plan.preload == 1
+            if is_alone:
+                self._channel.collect_stamps()
+            # What may be sent ahead of its time leaves before anything is read, or it would not be ahead.
+            elif unread % _MOST_UNREAD == 0:
+                self._channel.collect()
+            if self._heard:
+                yield from self._take()
+            # A probe that makes up for a late one is not ahead of its time.
+            if is_alone or self._over() or not self._is_due():
+                return
 
     def _send(self) -> None:
         if self.plan.tells_unanswered:
