@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cli.ping_network import ENVIRONMENT, PingNetwork, ping_network, result_of
@@ -85,6 +85,9 @@ def test_round_trips_of_all_sizes_have_a_row_for_each_power_of_ten() -> None:
 
 
 @given(st.lists(st.integers(0, 100 * SECOND), min_size=1, max_size=50))
+@example([0, 50_000])
+@example([49_999, 50_000])
+@example([50_000])
 def test_each_round_trip_is_in_one_of_at_most_ten_rows_without_gaps(column: list[int]) -> None:
     histogram = Histogram()
     histogram.add_many(column)

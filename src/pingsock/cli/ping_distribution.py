@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from pingsock.probe.histogram import bounds_of
+from pingsock.probe.histogram import bounds_of, bucket_of
 from pingsock.probe.statistics import PERCENTILES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pingsock.probe.delays import Delays
     from pingsock.probe.histogram import Histogram
 
@@ -35,13 +37,27 @@ def rows(histogram: Histogram) -> list[Row]:
     edges = _edges(histogram.minimum, histogram.maximum)
     counts = [0] * (len(edges) - 1)
     row = 0
-    for bucket in sorted(histogram.counts):
-        least, greatest = bounds_of(bucket)
-        middle = min(max((least + greatest) // 2, histogram.minimum), histogram.maximum)
-        while middle >= edges[row + 1]:
+    for round_trip, count in _round_trips(histogram):
+        while round_trip >= edges[row + 1]:
             row += 1
-        counts[row] += histogram.counts[bucket]
+        counts[row] += count
     return list(zip(edges, edges[1:], counts, strict=False))
+
+
+def _round_trips(histogram: Histogram) -> Iterator[tuple[int, int]]:
+    """Round trips and how many, ascending: the shortest and the longest as they were, others in the middle of a bucket."""
+    least, greatest = histogram.minimum, histogram.maximum
+    counts = dict(histogram.counts)
+    yield least, 1
+    counts[bucket_of(least)] -= 1
+    is_longer = histogram.count > 1
+    if is_longer:
+        counts[bucket_of(greatest)] -= 1
+    for bucket in sorted(counts):
+        middle = sum(bounds_of(bucket)) // 2
+        yield min(max(middle, least), greatest), counts[bucket]
+    if is_longer:
+        yield greatest, 1
 
 
 def _edges(least: int, greatest: int) -> list[int]:
