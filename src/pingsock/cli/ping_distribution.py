@@ -45,7 +45,7 @@ def rows(histogram: Histogram) -> list[Row]:
 
 
 def _round_trips(histogram: Histogram) -> Iterator[tuple[int, int]]:
-    """Round trips and how many, ascending: the shortest and the longest as they were, others in the middle of a bucket."""
+    """Round trips and how many, ascending: shortest and longest as they were, others in the middle of a bucket."""
     least, greatest = histogram.minimum, histogram.maximum
     counts = dict(histogram.counts)
     yield least, 1

@@ -55,9 +55,6 @@ _ICMP_HEADER = 8
 _LARGEST_RUN = 4096
 _RUNS_AT_ONCE = 4
 """Runs of groups sent, as long as all their replies come at once, before the engine is asked what else is due."""
-_SEQUENCE_AT = 6
-_ADDRESS_AT = {2: (4,), 10: (8, 16)}
-_ADDRESS_KIND = {2: "I", 10: "Q"}
 
 
 class BatchEngine(Engine):
@@ -196,7 +193,8 @@ class BatchProber(BlockingProber):
             lane = self._send_some()
             if lane is None:
                 return sent_all
-            if lane.ledger.waiting:
+            # A socket that will be needed is opened while there is another one to send over.
+            if lane.ledger.waiting or self.engine.wanted is not None:
                 return False
         return False
 
