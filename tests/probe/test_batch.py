@@ -138,13 +138,13 @@ def test_the_next_socket_is_opened_while_the_last_has_sequence_numbers_left() ->
 
     class Watched(BatchProber):
         def _open_lane(self, settings: Any) -> None:
-            left.append([cast("BatchLedger", lane.ledger).room_for_group(1) for lane in self.engine.lanes])
+            left.append([cast("BatchLedger", lane.ledger).room_for_group(1000) for lane in self.engine.lanes])
             super()._open_lane(settings)
 
     with Watched(ipv4_blocks(LOOPBACK, 70_000), QUICK.replace(timeout_ns=60 * SECOND)) as prober:
         for _ in prober.happenings():
             pass
-    assert left[:2] == [[], [1]]
+    assert left[:2] == [[], [1000]]
 
 
 @pytest.mark.usefixtures("open_range")
