@@ -1,6 +1,7 @@
 """Thousands of ping processes at once on a host with a load average of 80: who dies, what is lost, what it takes.
 
     sudo python3 benchmarks/crowd.py [--processes 2000] [--seconds 60] [--load 80] [--order processes-first]
+                                     [--only pingsock]
 
 Needs root, for namespaces, and stress-ng. So many processes of `ping -i 0.2 -D 127.0.0.1`, ours and then iputils', run
 as an ordinary user, each with its output in a file. When all have had a reply, stress-ng keeps as many of its own
@@ -266,6 +267,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--load", type=int, default=80)
     parser.add_argument("--order", choices=("processes-first", "load-first"), default="processes-first")
+    parser.add_argument("--only", choices=("pingsock", "iputils"), help="one of the two, for long runs")
     parser.add_argument("--interpreter", default="/usr/bin/python3")
     options = parser.parse_args()
     environment = installed_environment(options.interpreter)
@@ -276,6 +278,8 @@ def main() -> None:
     print(f"{options.processes} processes, {condition}, {options.interpreter}", flush=True)
     figures = {}
     for name, command in contenders(options.interpreter).items():
+        if options.only not in (None, name):
+            continue
         crowd = Crowd(command, environment, options.processes)
         figures[name] = crowd.run(options.seconds, options.load, load_first=options.order == "load-first")
     show(figures)
