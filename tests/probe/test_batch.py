@@ -225,6 +225,31 @@ def test_replies_from_others_are_strays() -> None:
 
 
 @pytest.mark.usefixtures("open_range")
+def test_a_reply_from_another_before_the_genuine_one_does_not_keep_a_run_from_ending() -> None:
+    class Deceived(BatchProber):
+        def _send_group(self, ledger: Any, channel: Any, *what: Any) -> bool:
+            sent = super()._send_group(ledger, channel, *what)
+            message = bytearray(channel.template)
+            message[6:8] = (3).to_bytes(2, "big")
+            channel.hear_one_untrusted(bytes(message), [], ("127.0.9.9", 0))
+            return sent
+
+    told: list[Any] = []
+    with Deceived(ipv4_blocks(LOOPBACK, 16), QUICK) as prober:
+        turns = 0
+        while prober.engine.busy and turns < 200:
+            told += [record for _, record in prober.step(MILLISECOND)]
+            turns += 1
+        assert not prober.engine.busy
+    records = [record for what in told for record in (what if isinstance(what, Replies) else [what])]
+    assert [type(record) for record in records].count(Stray) == 1
+    for kind in (Reply, Summary):
+        assert sorted(record.target.host for record in records if isinstance(record, kind)) == sorted(
+            f"127.0.0.{1 + number}" for number in range(16)
+        )
+
+
+@pytest.mark.usefixtures("open_range")
 def test_what_this_host_refuses_to_send() -> None:
     for kind, network in (("unreachable", "10.66.1.0/24"), ("prohibit", "10.66.2.0/24"), ("blackhole", "10.66.3.0/24")):
         subprocess.run(["ip", "route", "add", kind, network], check=True)

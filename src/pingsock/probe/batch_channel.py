@@ -128,7 +128,8 @@ class BatchChannel(Channel):
     def _came_from_targets(self, group: Group, start: int, stop: int, buffer: ReplyBuffer) -> bool:
         """Whether the first messages came from where these neighbours in a group went to."""
         profile = self._profile
-        if profile is not None and profile.group is group:
+        # With a column, one of its probes may be somebody else's business by now, which only the column tells.
+        if profile is not None and profile.group is group and not group.has_column:
             return buffer.batch.came_from(profile.batch, start - group.start, stop - start)
         return self.batch_ledger.went_to(group, start, stop, buffer.addresses)
 
