@@ -80,6 +80,19 @@ def test_what_a_kept_waiting_process_missed_is_made_up_for(
     assert since_first(times)[1:] == expected
 
 
+def test_a_kept_waiting_process_does_not_call_unanswered_what_had_no_time_to_be_answered(sock: FakeSocket) -> None:
+    times = answering(sock, 20 * MILLISECOND)
+    run = run_on(sock, count=4, interval=200 * MILLISECOND, tells_unanswered=True)
+    records = []
+    for record in run.records():
+        records.append(record)
+        if isinstance(record, Reply) and record.sequence == 1:
+            sock.clock.monotonic += 900 * MILLISECOND
+
+    assert [type(record) for record in records] == [Reply] * 4
+    assert since_first(times) == [0, 920, 1120, 1320]
+
+
 def test_with_interval_zero_as_many_as_the_preload_are_under_way(sock: FakeSocket) -> None:
     times = answering(sock, 4 * MILLISECOND)
     list(run_on(sock, count=4, interval=0, preload=2).records())

@@ -19,7 +19,8 @@ What this means here
 The next sending time is the last one plus the interval, not "now plus the interval", so a second stays a second
 however long a wake-up takes. On a busy host a process may be kept waiting for longer than an interval: iputils then
 leaves out probes. Here all that were due in the last two seconds are made up for, ten at most, so that a ping which was
-stopped does not flood when it goes on.
+stopped does not flood when it goes on. Where it is told before each probe whether the one before has an answer, nothing
+is made up for: no answer could have come between two that leave together.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ class Schedule:
     """Sending times and the end of one ping.
 
     `count` 0 is no limit, `deadline` 0 none; `linger` 0 waits for ever. `preload` probes may be ahead of their time.
-    Unless `ends_with_error`, ICMP errors do not end a ping with a deadline.
+    Unless `ends_with_error`, ICMP errors do not end a ping with a deadline. Unless it `makes_up` for late probes, the
+    next one leaves an interval after a late one.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Schedule:
         preload: int = 1,
         *,
         ends_with_error: bool = True,
+        makes_up: bool = True,
     ) -> None:
         self._count = count
         self.interval = interval
@@ -64,6 +67,7 @@ class Schedule:
         self._deadline = deadline
         self._linger = linger
         self._ends_with_error = ends_with_error
+        self._makes_up = makes_up
         self._due = 0
         self._last_sent = 0
         self._postponed_for = 0
@@ -90,7 +94,7 @@ class Schedule:
         self._postponed_for = 0
         self._due += self.interval
         if self._due < now:
-            self._due = max(self._due, now - max(self._ahead(), self._behind()))
+            self._due = max(self._due, now - self._behind())
         if self._all_sent(tally) and not self._lingering:
             self._lingering = True
             self._ends = min(self._ends, self._last_wait_ends(now, tally))
@@ -105,11 +109,13 @@ class Schedule:
         return (self._preload - 1) * self.interval
 
     def _behind(self) -> int:
-        """How late a probe may leave without delaying the following ones."""
+        """How late the probe after one that leaves now may have been due; below zero, it is due so much later."""
         if not self.interval:
             return 0
+        if not self._makes_up:
+            return self._ahead() or -self.interval
         made_up = min(_MADE_UP_FOR // self.interval, _MOST_MADE_UP)
-        return max(made_up - 1, 0) * self.interval
+        return max(made_up - 1, self._preload - 1) * self.interval
 
     def postpone(self, now: int, buffer_full: bool) -> bool:
         """Sending was not possible now. False if it has not been for the linger time, and is to be given up.
