@@ -13,8 +13,9 @@ import pytest
 from pingsock.service import frames
 from pingsock.service.configuration import parse_configuration
 from pingsock.service.frames import Request, parse_answer_untrusted
-from pingsock.service.server import ANSWERED_IN_ONE_GO, Server
-from service.test_server_states import QuietLink
+from pingsock.service.server import ANSWERED_IN_ONE_GO, REPLIES_IN_ONE_GO, Server
+from pingsock.stack.endpoint import charge_for
+from service.test_server_states import ECHO, QuietLink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -137,6 +138,11 @@ class RecordingLink(QuietLink):
     def arrives(self) -> None:
         self.outside.send(b"\0")
 
+    def transmit(self, packet: Any) -> None:
+        super().transmit(packet)
+        self.events.append("sent")
+        self.arrives()
+
     def close(self) -> None:
         self.inside.close()
         self.outside.close()
@@ -197,3 +203,18 @@ def test_many_requests_of_one_turn_do_not_keep_the_link_waiting(
         bench.server.turn(0)
     assert events.index("arrival") == ANSWERED_IN_ONE_GO
     assert len(events) == len(channels) + 1
+
+
+def test_replies_are_taken_before_they_fill_the_buffer(linked: tuple[Bench, RecordingLink], events: list[str]) -> None:
+    bench, _link = linked
+    with contextlib.ExitStack() as stack:
+        channels = [stack.enter_context(bench.client()) for _ in range(20)]
+        while len(bench.server._peers) < len(channels):
+            bench.server.turn(0)
+        for request in (Request(frames.OPEN, 2, 2, 1), Request(frames.SEND, messages=(ECHO,) * 10)):
+            for channel in channels:
+                channel.send(request.to_bytes())
+            bench.server.turn(0)
+    runs = [len(run) for run in "".join(event[0] for event in events).split("a")]
+    assert sum(runs) == 200
+    assert max(runs) < REPLIES_IN_ONE_GO / charge_for(len(ECHO.data)) + 10

@@ -154,7 +154,10 @@ class RawReceiver:
         return BATCH
 
     def dropped(self) -> int:
-        """Packets that found the receive buffer full since the socket was opened."""
+        """Packets that found the receive buffer full since the socket was opened.
+
+        Newer kernels (6.18 is one) do not look then whether the filter wants them, and count all of the protocol.
+        """
         words = self.socket.getsockopt(SOL_SOCKET, linux.SO_MEMINFO, 36)
         return int(struct.unpack_from("=I", words, linux.SK_MEMINFO_DROPS * 4)[0])
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     Item = tuple[int, int, bytes]
 
 BUFFER_SIZE = 4 << 20
-"""Bytes of send buffer asked for: the sockets of all users share it."""
+"""Bytes of send buffer asked for, and of receive buffer for transmit stamps: the sockets of all users share them."""
 
 _INT = struct.Struct("=i")
 _U32 = struct.Struct("=I")
@@ -99,6 +99,7 @@ class RawSender:
     def _set_up(self) -> None:
         filters.attach(self.socket, filters.nothing())
         enlarge_buffer(self.socket, linux.SO_SNDBUF, linux.SO_SNDBUFFORCE, BUFFER_SIZE)
+        enlarge_buffer(self.socket, linux.SO_RCVBUF, linux.SO_RCVBUFFORCE, BUFFER_SIZE)
         self.socket.setsockopt(SOL_SOCKET, linux.SO_TIMESTAMPING, SOCKET_FLAGS)
         if self.family == AF_INET6:
             self.socket.setsockopt(SOL_IPV6, linux.IPV6_RECVERR, 1)

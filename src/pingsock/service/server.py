@@ -8,10 +8,13 @@ Some facts about order
 * In a kernel a call sees everything that arrived before it.
 * What one epoll_wait(2) reports was there when it returned, and whatever had come before what it reports is reported
   too, unless it reports as much as it may.
+* Each socket of a kernel has a buffer of its own for replies. Here those for all clients come through one buffer, and
+  without CAP_NET_ADMIN that holds five hundred small ones. A reply of this very host is there when its request is sent.
 
 What this means here
 --------------------
-What the link has brought is taken first in each turn, once for all requests of the turn.
+What the link has brought is taken first in each turn, once for all requests of the turn; and again as soon as the
+replies to what was sent since might fill a part of its buffer.
 
 Some facts about accepting connections
 --------------------------------------
@@ -40,6 +43,7 @@ from pingsock.service.embedded import random_below
 from pingsock.service.guard import Forbidden, Rules
 from pingsock.service.peer import Peer, peer_credentials, say_goodbye
 from pingsock.service.users import Users
+from pingsock.stack.endpoint import charge_for
 from pingsock.stack.failure import failure
 from pingsock.stack.stack import PROTOCOLS, Stack
 from pingsock.wire import linux
@@ -60,7 +64,10 @@ MOST_EVENTS = 1023
 MOST_BATCHES = 16
 """Of arrivals taken at once from one socket of the link: more than a socket holds, but not a flood without end."""
 ANSWERED_IN_ONE_GO = 64
-"""Requests after which the link is looked at again: each may bring a reply, and the link holds thousands."""
+"""Requests after which the link is looked at again."""
+REPLIES_IN_ONE_GO = 64 << 10
+"""Bytes of receive buffer, for replies, after which the link is looked at again. Its smallest buffer has six times as
+much room, of which one request, the next, may need four."""
 SPARE_DESCRIPTORS = 64
 """For everything but clients."""
 DESCRIPTORS_OF_A_CLIENT = 3
@@ -109,6 +116,7 @@ class Server:
         self._users = Users(configuration, time.monotonic)
         self._peers: dict[int, Peer] = {}
         self._asking: Peer | None = None
+        self._replies_due = 0
         self._accept_again = 0.0
         self._inputs: dict[int, Callable[[], object]] = {}
         self._epoll = select.epoll()
@@ -156,13 +164,14 @@ class Server:
         for number, (fileno, event) in enumerate(events, 1):
             if (peer := self._peers.get(fileno)) is not None:
                 self._serve(peer, event)
-            if not number % ANSWERED_IN_ONE_GO:
+            if self._replies_due >= REPLIES_IN_ONE_GO or not number % ANSWERED_IN_ONE_GO:
                 self._take_arrivals()
         if self._accept_again and time.monotonic() >= self._accept_again:
             self._accept_again = 0.0
             self._epoll.register(self._listener.fileno(), select.EPOLLIN)
 
     def _take_arrivals(self) -> None:
+        self._replies_due = 0
         for fileno, _ in self._arrivals.poll(0):
             self._receive(fileno)
 
@@ -316,6 +325,7 @@ class Server:
         except Forbidden as forbidden:
             self._audit.refuse(peer.caller, peer.user, "send", forbidden.errno, forbidden.reason)
             raise failure(forbidden.errno) from forbidden
+        self._replies_due += charge_for(len(packet.message))
 
     # Configuration and status
 
