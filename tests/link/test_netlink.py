@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import socket
 import struct
 import subprocess
@@ -406,6 +407,23 @@ def test_lost_news_have_interfaces_asked_for_again(table: RouteTable, hosts: Hos
         news.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
     hosts.ip("near", "\n".join(f"link add d{each} type veth peer name e{each}" for each in range(8)))
     assert all(table.interface_index(f"{end}{each}") for end in "de" for each in range(8))
+
+
+def test_news_without_end_do_not_keep_anybody(table: RouteTable, hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pingsock.link.news.MOST_AT_ONCE", 1)
+    assert ask(table, "10.66.4.1") == errno.ENETUNREACH
+    hosts.ip("near", "route add 10.78.0.0/16 via 10.50.1.2\nroute add 10.66.4.0/24 via 10.50.1.2")
+    table.refresh()
+    with select.epoll() as watch:
+        watch.register(table.fileno(), select.EPOLLIN)
+        assert watch.poll(0)
+        assert isinstance(ask(table, "10.66.4.1"), Route)
+        assert not watch.poll(0)
+
+
+def test_a_closed_table_refuses(table: RouteTable) -> None:
+    table.close()
+    assert ask(table, "10.50.1.2") == errno.EBADF
 
 
 def test_many_interfaces_and_addresses_are_all_dumped(hosts: Hosts) -> None:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import select
 import socket
+from errno import EBADF
 
 from pingsock.link.netlink import interface_of
 from pingsock.wire.linux import AF_INET6, AF_NETLINK, AF_UNSPEC, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_RAW
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 _GROUPS = sum(1 << group - 1 for group in (1, 5, 7, 8, 9, 11, 12, 19, 32))
 """Link; IPv4 address, route, rule; IPv6 address, route, interface, rule; next hop."""
 _LARGEST = 1 << 16
+MOST_AT_ONCE = 1024
+"""Messages taken in one call: more than a socket usually holds, but not the making of a whole routing table."""
 
 
 class News:
@@ -56,19 +59,25 @@ class News:
         return bool(self._poll(0))
 
     def read(self, interfaces: dict[int, Interface]) -> bool:
-        """Take all there are, and let `interfaces`, by index, follow them; False if they have to be asked for again."""
+        """Take what there is, and let `interfaces`, by index, follow it; False if they have to be asked for again.
+
+        At most MOST_AT_ONCE messages; `wait` is still True if there are more. OSError EBADF after `close`.
+        """
         complete = True
-        while True:
+        for _ in range(MOST_AT_ONCE):
             try:
                 told = self._socket.recv(_LARGEST)
             except BlockingIOError:
-                return complete
-            except OSError:
+                break
+            except OSError as error:
+                if error.errno == EBADF:
+                    raise
                 complete = False  # ENOBUFS: some were lost
                 continue
             for kind, _flags, _sequence, body in messages(told):
                 if kind in (RTM_NEWLINK, RTM_DELLINK):
                     complete &= _follow(interfaces, kind, body)
+        return complete
 
 
 def _follow(interfaces: dict[int, Interface], kind: int, body: bytes) -> bool:
