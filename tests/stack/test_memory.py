@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import struct
+import tracemalloc
+import weakref
+from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +18,9 @@ from pingsock.stack.sockaddr import pack_in
 from pingsock.wire import linux
 from pingsock.wire.linux import IP_RECVERR, MSG_DONTWAIT, MSG_ERRQUEUE, SOL_IP, SOL_SOCKET
 from stack.quiet import FAR, arriving, error_about, make_stack, open_v4
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 REQUEST = struct.pack(">BBHHH", 8, 0, 0, 0, 1) + bytes(8)
 STEPS = ["reply", "error", "stamp", "read", "read error", "purge", "send", "SO_ERROR"]
@@ -62,6 +70,39 @@ def test_a_stamp_for_a_closed_socket_is_nobodys() -> None:
     endpoint.close()
     stack.transmitted(key, 5, False, bytes(28))
     assert not endpoint.error_queue
+
+
+@pytest.fixture
+def no_collections() -> Iterator[None]:
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def test_a_closed_socket_is_gone_without_a_collection(no_collections: None) -> None:
+    stack, _host = make_stack()
+    endpoint = open_v4(stack)
+    endpoint.sendmsg(REQUEST, pack_in(FAR))
+    gone = weakref.ref(endpoint)
+    endpoint.close()
+    del endpoint
+    assert gone() is None
+
+
+def test_large_messages_are_not_kept_after_they_were_sent() -> None:
+    stack, host = make_stack()
+    endpoints = [open_v4(stack) for _ in range(20)]
+    tracemalloc.start()
+    try:
+        for endpoint in endpoints:
+            endpoint.setsockopt(SOL_IP, linux.IP_MTU_DISCOVER, struct.pack("=i", linux.IP_PMTUDISC_DONT))
+            for message in (REQUEST, REQUEST + bytes(60000)):
+                endpoint.sendmsg(message, pack_in(FAR))
+            host.sent.clear()
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < len(endpoints) * 60000 / 4
 
 
 def test_a_closed_socket_leaves_no_ident_behind() -> None:

@@ -320,6 +320,7 @@ class Endpoint:
             return
         self.closed = True
         self.watcher = None
+        self.sent = None
         self.stack.forget(self)
         for membership in self.options.memberships:
             self.stack.network.leave_group(*membership)

@@ -71,6 +71,8 @@ if TYPE_CHECKING:
 
 MINIMUM_LENGTH = 8
 MAXIMUM_LENGTH = 65535
+LARGEST_REMEMBERED = 2048
+"""Bytes of message; larger ones take long anyhow, and nobody's account is charged for what is remembered."""
 IPV4_HEADER = 20
 IPV6_HEADER = 40
 MAXIMUM_IPV4_PACKET = 65535
@@ -81,7 +83,7 @@ AUTOMATIC_LABEL = -1
 
 
 class Sent:
-    """A packet that went without ancillary data, and what it depended on."""
+    """A small packet that went without ancillary data, and what it depended on."""
 
     __slots__ = ("flags", "length", "packet", "route", "route_again", "sockaddr")
 
@@ -106,6 +108,10 @@ class Sent:
         same = self.length == length and self.sockaddr == sockaddr and self.flags == flags
         # A route that is still the same object vouches for the host's settings too: see `Network.route`.
         return same and self.route_again() is self.route
+
+
+def _remembered(sent: Sent, items: Iterable[Item]) -> Sent | None:
+    return None if items or sent.length > LARGEST_REMEMBERED else sent
 
 
 def send(endpoint: Endpoint, data: bytes, sockaddr: bytes | None, items: Iterable[Item], flags: int) -> int:
@@ -197,7 +203,7 @@ def _send4(endpoint: Endpoint, data: bytes, sockaddr: bytes | None, items: Itera
     _check_size4(endpoint, settings, route, destination, len(data))
     _check_may_leave(endpoint)
     packet = _packet4(endpoint, settings, route, destination, data)
-    endpoint.sent = None if items else Sent(sockaddr, flags, len(data), route_again, route, packet)
+    endpoint.sent = _remembered(Sent(sockaddr, flags, len(data), route_again, route, packet), items)
     _transmit(endpoint, packet)
 
 
@@ -290,7 +296,7 @@ def _send6(endpoint: Endpoint, data: bytes, sockaddr: bytes | None, items: Itera
     _check_size6(endpoint, settings, route, name.address, data)
     _check_may_leave(endpoint)
     packet = _packet6(endpoint, settings, route, name.address, data)
-    endpoint.sent = None if items else Sent(sockaddr, flags, len(data), route_again, route, packet)
+    endpoint.sent = _remembered(Sent(sockaddr, flags, len(data), route_again, route, packet), items)
     _transmit(endpoint, packet)
 
 
