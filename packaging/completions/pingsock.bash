@@ -26,7 +26,8 @@ _pingsock()
         --time) words='iso unix' ;;
         -I)
             interfaces=(/sys/class/net/*)
-            words=${interfaces[*]##*/}
+            # Words are expanded, and a device may be called anything.
+            printf -v words '%q ' "${interfaces[@]##*/}"
             ;;
         --max-loss | --max-rtt | --probe | -c | -e | -F | -i | -l | -m | -p | -Q | -s | -S | -t | -w | -W) return ;;
         *)

@@ -72,6 +72,25 @@ def test_what_they_say_of_values_is_what_the_program_takes() -> None:
     assert {name for name, kind in takes.items() if kind == (True, True)} == {f"--{each}" for each in OPTIONAL_VALUES}
 
 
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_what_a_device_is_called_is_not_executed(tmp_path: Path) -> None:
+    devices = tmp_path / "net"
+    devices.mkdir()
+    for name in ("$(echo>executed)", "eth0"):
+        (devices / name).touch()
+    completion = (DIRECTORY / NAMES["bash"]).read_text().replace("/sys/class/net", str(devices))
+    words = "COMP_WORDS=(pingsock ping -I '') COMP_CWORD=3"
+    ran = subprocess.run(
+        ["bash", "-c", f'{completion}\n{words}; _pingsock; printf "%s\\n" "${{COMPREPLY[@]}}"'],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout.splitlines() == ["$(echo>executed)", "eth0"]
+    assert not (tmp_path / "executed").exists()
+
+
 class Shell:
     """An interactive shell on a terminal of its own, in which `pingsock` prints its arguments."""
 
