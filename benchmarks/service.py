@@ -39,7 +39,7 @@ from pingsock.sockets.served import ServedPingSocket
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-PROCESSES = 4
+PROCESSES = 8
 """That share the clients."""
 SENT_AT_ONCE = 32
 """Requests of one process before it reads again."""
