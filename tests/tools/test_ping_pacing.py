@@ -126,6 +126,17 @@ def test_an_adaptive_interval_is_the_smoothed_round_trip(sock: FakeSocket) -> No
     assert run.interval == 20 * MILLISECOND
 
 
+def test_an_adaptive_ping_that_was_kept_waiting_has_no_more_than_one_probe_under_way(sock: FakeSocket) -> None:
+    times = answering(sock, 20 * MILLISECOND)
+    run = run_on(sock, count=5, shortest_interval=2 * MILLISECOND)
+    for record in run.records():
+        if isinstance(record, Reply) and record.sequence == 2:
+            sock.clock.monotonic += 900 * MILLISECOND
+
+    assert since_first(times) == [0, 20, 940, 960, 980]
+    assert run.tally.pipe == 1
+
+
 def test_an_adaptive_interval_has_a_floor(sock: FakeSocket) -> None:
     times = answering(sock, MILLISECOND // 10)
     list(run_on(sock, count=4, shortest_interval=2 * MILLISECOND).records())

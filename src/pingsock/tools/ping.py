@@ -169,7 +169,7 @@ class PingRun:
             plan.linger,
             plan.preload,
             ends_with_error=plan.ends_with_error,
-            makes_up=not plan.tells_unanswered,
+            makes_up=not plan.tells_unanswered and plan.shortest_interval < 0,
         )
         self._slowdown = 0
         self._told_unanswered = 0

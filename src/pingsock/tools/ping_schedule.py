@@ -19,8 +19,9 @@ What this means here
 The next sending time is the last one plus the interval, not "now plus the interval", so a second stays a second
 however long a wake-up takes. On a busy host a process may be kept waiting for longer than an interval: iputils then
 leaves out probes. Here all that were due in the last two seconds are made up for, ten at most, so that a ping which was
-stopped does not flood when it goes on. Where it is told before each probe whether the one before has an answer, nothing
-is made up for: no answer could have come between two that leave together.
+stopped does not flood when it goes on. Nothing is made up for where no answer could come between two that leave
+together, but should: where it is told before each probe whether the one before has an answer, and where the interval is
+the round trip so that no more than one probe is under way.
 """
 
 from __future__ import annotations
