@@ -17,12 +17,24 @@ from pingsock.probe.channel import Channel
 from pingsock.probe.clock import MILLISECOND, SECOND, Stepwatch, read_clocks
 from pingsock.probe.flow import Flow, charge
 from pingsock.probe.ledger import Ledger
-from pingsock.probe.records import BETWEEN_KERNEL_STAMPS, Duplicate, EchoReply, Record, Reply, Stray, Summary
+from pingsock.probe.prober import Prober
+from pingsock.probe.records import (
+    BETWEEN_KERNEL_STAMPS,
+    Duplicate,
+    EchoReply,
+    Late,
+    Record,
+    Reply,
+    Stray,
+    Summary,
+    Timeout,
+)
 from pingsock.probe.schedule import Plan
 from pingsock.probe.target import ProbeOptions
 from pingsock.sockets.choose import open_ping_socket
 from pingsock.wire import linux
 from probe.lab_bench import Bench, target_at
+from tools.fake_socket import TARGET, Clock, FakeSocket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -257,6 +269,14 @@ def test_very_much_is_read_in_several_turns() -> None:
     assert [reply.sequence for reply in heard] == list(range(600))
 
 
+def test_strays_before_a_reply_cost_no_more_turns_than_replies_would() -> None:
+    sock, channel, heard = scripted(1)
+    reply = sock.replies.pop()
+    sock.replies += [(struct.pack("!BBHHH", 0, 0, 0, 7, 9), *reply[1:])] * 255 + [reply]
+    assert channel.collect()
+    assert [type(record) for record in heard] == [Stray] * 255 + [Reply]
+
+
 def test_what_came_beside_a_reply_can_be_asked_while_it_is_heard() -> None:
     sock, channel, _ = scripted(1)
     sock.replies[0][1].append((linux.SOL_IP, linux.IP_RETOPTS, b"\x01\x00"))
@@ -272,3 +292,24 @@ def test_a_failure_of_the_queue_itself_is_not_hidden() -> None:
     sock.queue.append(OSError(errno.EBADF, "closed"))
     with pytest.raises(OSError, match=r"\[Errno 9\]"):
         channel.collect()
+
+
+def test_what_is_left_unread_is_that_of_its_probe_however_long_nobody_looked() -> None:
+    """A late reply behind the only one that is waited for, read when its window has long been over."""
+    clock = Clock()
+    sock = FakeSocket(clock)
+    sock.on_send = lambda sequence: sock.reply(sequence, (100 if sequence else 1700) * MILLISECOND)
+    prober = Prober(
+        open_socket=lambda _family, **_: cast("Any", sock),
+        clock=clock.now,
+        clocks=lambda: (clock.now(), clock.calendar()),
+    )
+    begin = clock.now()
+    prober.engine.add(prober.course(target_at(TARGET), Plan(count=2, interval_ns=1500 * MILLISECOND)), begin)
+    told = []
+    for at in (0, 3, 1003, 1510, 10_000, 10_000):
+        clock.monotonic = begin + at * MILLISECOND
+        sock._messages.sort(key=lambda message: message[0])
+        prober.turn([lane for lane in prober.channels if sock.next_arrival() <= clock.now()])
+        told += [type(record) for _, record in prober.engine.take()]
+    assert told == [Timeout, Reply, Summary, Late]

@@ -275,10 +275,10 @@ class BatchLedger(Ledger):
         """The first sequence number from `start` on of a probe in the group that waits; -1 if none does."""
         return self.probe_states.find(_WAITING, max(start, group.start), group.start + group.count)
 
-    def silent(self, now: int, most: int = SEQUENCES) -> list[int]:
+    def silent(self, now: int, most: int = SEQUENCES, read_until: int = NEVER) -> list[int]:
         """As `Ledger.silent`, but groups are whole."""
         # What was decided long ago is forgotten first: what falls silent now has its record still to come.
-        sent_singly = super().silent(now, most)
+        sent_singly = super().silent(now, most, read_until)
         expired: list[int] = []
         while len(expired) < most and self._first_group_deadline() <= now:
             group = self._pending.popleft()

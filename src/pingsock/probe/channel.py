@@ -217,7 +217,7 @@ class Channel:
             if failure == errno.EAGAIN or not (failure or self.ledger.waiting):
                 return True
             # Any other is the errno of an ICMP error, which the queue had.
-            left -= len(replies) + 1
+            left -= len(replies) or 1
         return False
 
     def _read(self, most: int, size: int, flags: int) -> tuple[list[Received], int]:

@@ -122,6 +122,7 @@ class Engine:
         self._happened: deque[Happening] = deque()
         self._blocked_until = 0
         self._postponed = 0
+        self._advanced_at = 0
 
     # Courses
 
@@ -322,14 +323,17 @@ class Engine:
         self._absences.called(now)
 
     def advance(self, now: int) -> None:
-        """Decide what has waited long enough. Everything that arrived before `now` must have been read.
+        """Decide what has waited long enough. What came before `now` for probes that wait must have been read.
 
-        If very much has, the rest is left to the next call, so that reading and sending have their turns.
+        If very much has, the rest is left to the next call, so that reading and sending have their turns. What else a
+        channel left unread, late replies and duplicates, it reads before the next call; so their probes are not
+        forgotten before that.
         """
         self.called(now)
-        left = _DECIDED_AT_ONCE
+        left, read_until = _DECIDED_AT_ONCE, self._advanced_at
+        self._advanced_at = now
         for lane in self.lanes:
-            silent = lane.ledger.silent(now, max(left, 0))
+            silent = lane.ledger.silent(now, max(left, 0), read_until)
             left -= len(silent)
             for sequence in silent:
                 sent_at = lane.ledger.sent_at[sequence]
