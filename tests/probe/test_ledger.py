@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from struct import pack
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -23,6 +23,7 @@ from pingsock.probe.records import (
     Reply,
     Stray,
 )
+from pingsock.probe.records import TIMEOUT as TOLD_AS_TIMEOUT
 from pingsock.wire import linux
 from probe.lab_bench import EPOCH, target_at
 
@@ -124,6 +125,19 @@ def test_timeouts_that_vary_leave_nothing_behind(bench: Bench) -> None:
     assert bench.ledger.next_deadline() == NEVER
     bench.send(START + 3 * TIMEOUT)
     assert bench.ledger.next_deadline() == START + 4 * TIMEOUT
+
+
+def test_a_reply_that_is_taken_back_leaves_its_probe_as_it_was(bench: Bench) -> None:
+    for sequence in (bench.send(START), bench.send(START)):
+        assert bench.ledger.waiting == 2
+        bench.ledger.take_back(cast("EchoReply", bench.hear(sequence, START)))
+    assert bench.ledger.waiting == 2
+    assert bench.ledger.silent(START + TIMEOUT) == [0, 1]
+    for _ in range(2):
+        late = cast("EchoReply", bench.hear(1, START + TIMEOUT + 1))
+        assert (type(late), late.revises) == (Late, TOLD_AS_TIMEOUT)
+        bench.ledger.take_back(late)
+    assert bench.ledger.waiting == 0
 
 
 def test_a_probe_whose_window_is_over_is_forgotten(bench: Bench) -> None:

@@ -330,9 +330,12 @@ class Ledger:
         )
 
     def take_back(self, reply: EchoReply) -> None:
-        """A reply turned out not to be genuine: unless there was one before, its probe waits again."""
-        if not isinstance(reply, Duplicate):
-            self.states[reply.sequence] = WAITING
+        """A reply turned out not to be genuine: its probe is what it was before."""
+        if isinstance(reply, Duplicate):
+            return
+        state = outcome.BEFORE[reply.revises]
+        self.states[reply.sequence] = state
+        if state == WAITING:
             self.waiting += 1
 
     def _become(self, sequence: int, state: int) -> None:
@@ -403,13 +406,14 @@ class Ledger:
             queue.popleft()
         return self.deadlines[queue[0]] if queue else NEVER
 
-    def silent(self, now: int, most: int = SEQUENCES) -> list[int]:
+    def silent(self, now: int, most: int = SEQUENCES, read_until: int = NEVER) -> list[int]:
         """The waiting probes whose timeout has passed, in the order of sending; they are SILENT now.
 
-        No more than `most` of each timeout: the others are given by the next call.
+        No more than `most` of each timeout: the others are given by the next call. All replies to waiting probes that
+        had arrived by `now` were read, and all else that had arrived by `read_until`, if that is earlier.
         """
         # Not afterwards: what falls silent now has its record still to come.
-        self._release(now)
+        self._release(min(now, read_until))
         expired = []
         for timeout, queue in tuple(self._expiring.items()):
             left = most

@@ -40,6 +40,8 @@ FREE, WAITING, SILENT, ERRED, ANSWERED = range(5)
 
 REVISED = {WAITING: "", SILENT: TIMEOUT, ERRED: ICMP_ERROR, ANSWERED: ""}
 """State -> the outcome that was told, if it can be revised."""
+BEFORE = {"": WAITING, TIMEOUT: SILENT, ICMP_ERROR: ERRED}
+"""Outcome that the first reply to a probe revises -> the state the probe was in."""
 
 _SOURCE_QUENCH, _REDIRECT = 4, 5
 
