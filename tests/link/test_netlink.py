@@ -417,8 +417,9 @@ def test_news_without_end_do_not_keep_anybody(table: RouteTable, hosts: Hosts, m
     with select.epoll() as watch:
         watch.register(table.fileno(), select.EPOLLIN)
         assert watch.poll(0)
-        assert isinstance(ask(table, "10.66.4.1"), Route)
-        assert not watch.poll(0)
+        while watch.poll(0):
+            table.refresh()
+    assert isinstance(ask(table, "10.66.4.1"), Route)
 
 
 def test_a_closed_table_refuses(table: RouteTable) -> None:
