@@ -28,6 +28,8 @@ NOBODY = 65534
 YARDSTICKS = Path(__file__).resolve().parent / "yardstick"
 SOURCE = Path(__file__).resolve().parent.parent / "src"
 SCRIPT = SOURCE.parent / "scripts" / "pingsock"
+# What is measured is the source beside the benchmarks, installed or not; each of them imports this file first.
+sys.path.insert(0, str(SOURCE))
 _ENTRY = struct.Struct("=4sHHQ")
 
 

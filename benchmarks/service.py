@@ -28,8 +28,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
-
 from bed import SOURCE, enter_namespace
 from pingsock.service.client import ask_status, connect_service
 from pingsock.sockets.borrowed import BorrowedPingSocket

@@ -16,7 +16,7 @@ import statistics
 import subprocess
 import sys
 
-from bed import SOURCE, installed_environment, pingsock_command
+from bed import installed_environment, pingsock_command
 
 TARGET = ["-c", "1", "127.0.0.1"]
 
@@ -65,7 +65,6 @@ def main() -> None:
 
 def kind_of_socket() -> str:
     """Which kind of ping socket is measured."""
-    sys.path.insert(0, str(SOURCE))
     from pingsock.sockets.choose import open_ping_socket
 
     with open_ping_socket() as sock:
