@@ -27,6 +27,14 @@ PR_SET_PDEATHSIG = 1
 NOBODY = 65534
 YARDSTICKS = Path(__file__).resolve().parent / "yardstick"
 SOURCE = Path(__file__).resolve().parent.parent / "src"
+ETH_P_ALL = 3
+"""Only packet sockets for all protocols are shown what leaves."""
+SO_TIMESTAMPNS = 35
+BUFFER = 4 << 20
+ECHO_REPLY, ECHO_REQUEST, IPPROTO_ICMP = 0, 8, 1
+_PROTOCOL_AT = 9
+_ICMP = struct.Struct("!BBHHH")
+_TIMESPEC = struct.Struct("=qq")
 SCRIPT = SOURCE.parent / "scripts" / "pingsock"
 # What is measured is the source beside the benchmarks, installed or not; each of them imports this file first.
 sys.path.insert(0, str(SOURCE))
@@ -131,6 +139,45 @@ class Paths:
         self._process.wait()
         entries = _ENTRY.iter_unpack(self._log.read_bytes())
         return {(socket.inet_ntoa(address), sequence): took for address, sequence, _zero, took in entries}
+
+
+class Capture:
+    """What passes a device: when each echo request left and when its reply came."""
+
+    def __init__(self, device: str) -> None:
+        self._sock = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, socket.htons(ETH_P_ALL))
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
+        self._sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        self._sock.bind((device, ETH_P_ALL))
+
+    def round_trips(self) -> list[int]:
+        """Nanoseconds of each request since the last call, in the order of leaving; -1 if it had no reply."""
+        left: dict[tuple[int, int], int] = {}
+        took: dict[tuple[int, int], int] = {}
+        while (packet := self._read()) is not None:
+            stamp, kind, probe = packet
+            if kind == ECHO_REQUEST:
+                left[probe] = stamp
+            elif kind == ECHO_REPLY and probe in left:
+                took.setdefault(probe, stamp - left[probe])
+        return [took.get(probe, -1) for probe in left]
+
+    def first_request(self) -> int:
+        """When the first request since the last call left, nanoseconds since 1970; 0 if there was none."""
+        stamps = [stamp for stamp, kind, _ in iter(self._read, None) if kind == ECHO_REQUEST]
+        return min(stamps, default=0)
+
+    def _read(self) -> tuple[int, int, tuple[int, int]] | None:
+        """The next packet's stamp, its ICMP type (-1: another protocol), identifier and sequence."""
+        try:
+            packet, ((_, _, stamp),), _, _ = self._sock.recvmsg(2048, 64)
+        except BlockingIOError:
+            return None
+        seconds, nanoseconds = _TIMESPEC.unpack(stamp)
+        if packet[0] >> 4 != 4 or packet[_PROTOCOL_AT] != IPPROTO_ICMP:
+            return 0, -1, (0, 0)
+        kind, _, _, ident, sequence = _ICMP.unpack_from(packet, (packet[0] & 15) * 4)
+        return seconds * 10**9 + nanoseconds, kind, (ident, sequence)
 
 
 def address(network: str, index: int) -> str:

@@ -21,13 +21,12 @@ import os
 import re
 import shutil
 import signal
-import socket
-import struct
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bed import (
+    Capture,
     Paths,
     build,
     enclose,
@@ -45,14 +44,6 @@ NEAR, FAR, BEHIND_FAR = "198.51.100.1", "198.51.100.2", "10.0.0.1"
 PEERS = {"replies at once": FAR, "replies after 2 ms": BEHIND_FAR}
 DELAY_MS = 2
 INTERVAL_MS = 20
-ETH_P_ALL = 3
-"""Only sockets for all protocols are shown what leaves."""
-SO_TIMESTAMPNS = 35
-BUFFER = 4 << 20
-ECHO_REPLY, ECHO_REQUEST, IPPROTO_ICMP = 0, 8, 1
-_PROTOCOL_AT = 9
-_ICMP = struct.Struct("!BBHHH")
-_TIMESPEC = struct.Struct("=qq")
 _PING_LINE = re.compile(r"icmp_seq=(\d+) ttl=\d+ time=([\d.]+) ms")
 _FPING_LINE = re.compile(r"\[(\d+)\], \d+ bytes, ([\d.]+) ms")
 
@@ -87,40 +78,6 @@ def _run(*arguments: str) -> None:
     subprocess.run(["ip", *arguments], check=True)
 
 
-class Capture:
-    """What passes the near end: when each request left and when its reply came."""
-
-    def __init__(self) -> None:
-        self._sock = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, socket.htons(ETH_P_ALL))
-        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
-        self._sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        self._sock.bind(("near", ETH_P_ALL))
-
-    def round_trips(self) -> list[int]:
-        """Nanoseconds of each request since the last call, in the order of leaving; -1 if it had no reply."""
-        left: dict[tuple[int, int], int] = {}
-        took: dict[tuple[int, int], int] = {}
-        while (packet := self._read()) is not None:
-            stamp, kind, probe = packet
-            if kind == ECHO_REQUEST:
-                left[probe] = stamp
-            elif kind == ECHO_REPLY and probe in left:
-                took.setdefault(probe, stamp - left[probe])
-        return [took.get(probe, -1) for probe in left]
-
-    def _read(self) -> tuple[int, int, tuple[int, int]] | None:
-        """The next packet's stamp, its ICMP type (-1: another protocol), identifier and sequence."""
-        try:
-            packet, ((_, _, stamp),), _, _ = self._sock.recvmsg(2048, 64)
-        except BlockingIOError:
-            return None
-        seconds, nanoseconds = _TIMESPEC.unpack(stamp)
-        if packet[0] >> 4 != 4 or packet[_PROTOCOL_AT] != IPPROTO_ICMP:
-            return 0, -1, (0, 0)
-        kind, _, _, ident, sequence = _ICMP.unpack_from(packet, (packet[0] & 15) * 4)
-        return seconds * 10**9 + nanoseconds, kind, (ident, sequence)
-
-
 def contenders(host: str, count: int, interpreter: str) -> dict[str, Contender]:
     """Whose output is measured, by name."""
     arguments = ["-c", str(count), "-i", str(INTERVAL_MS / 1000), host]
@@ -148,7 +105,7 @@ def errors(contender: Contender, capture: Capture, environment: dict[str, str]) 
 
 def measured(run: Callable[[str], dict[str, Contender]], rounds: int, environment: dict[str, str]) -> None:
     """Run all contenders in turn and print a table for each peer."""
-    capture = Capture()
+    capture = Capture("near")
     for peer, host in PEERS.items():
         found = run(host)
         collected: dict[str, list[float]] = {name: [] for name in found}
