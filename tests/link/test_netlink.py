@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from link.raw_bed import Hosts, family_of, packed, write_sysctl
-from pingsock.link.netlink import Address, Interface, Rtnetlink
+from pingsock.link.netlink import Rtnetlink
 from pingsock.link.route_table import LIFETIME, AddressBook, RouteTable
 from pingsock.wire import linux
 from pingsock.wire.linux import AF_INET, AF_INET6, SOL_IP, SOL_IPV6, SOL_SOCKET
@@ -348,18 +348,24 @@ def test_the_table_belongs_to_the_namespace_it_was_made_in(table: RouteTable, ho
         assert table.address_kind(AF_INET, packed("10.50.1.1")) == LOCAL
 
 
+def count_questions(monkeypatch: pytest.MonkeyPatch, about: str) -> list[Rtnetlink]:
+    """A list that grows by one with each such question to the kernel."""
+    asked = []
+    ask_kernel = getattr(Rtnetlink, about)
+
+    def ask(kernel: Rtnetlink) -> object:
+        asked.append(kernel)
+        return ask_kernel(kernel)
+
+    monkeypatch.setattr(Rtnetlink, about, ask)
+    return asked
+
+
 def test_interfaces_are_asked_for_once_and_then_followed(
     table: RouteTable, hosts: Hosts, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """To ask for them waits for a lock that anybody on this machine may hold for seconds."""
-    asked = []
-    ask_kernel = Rtnetlink.interfaces
-
-    def interfaces(kernel: Rtnetlink) -> list[Interface]:
-        asked.append(kernel)
-        return ask_kernel(kernel)
-
-    monkeypatch.setattr(Rtnetlink, "interfaces", interfaces)
+    asked = count_questions(monkeypatch, "interfaces")
     first = table.interface_index("a0")
     hosts.ip("near", "link add d0 type veth peer name e0\nlink set e0 name f0")
     clock.now += LIFETIME
@@ -377,14 +383,7 @@ def test_interfaces_are_asked_for_once_and_then_followed(
 def test_addresses_are_asked_for_until_a_second_after_a_change(
     table: RouteTable, hosts: Hosts, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = []
-    ask_kernel = Rtnetlink.addresses
-
-    def addresses(kernel: Rtnetlink) -> list[Address]:
-        asked.append(kernel)
-        return ask_kernel(kernel)
-
-    monkeypatch.setattr(Rtnetlink, "addresses", addresses)
+    asked = count_questions(monkeypatch, "addresses")
 
     def times_asked(seconds: int) -> int:
         asked.clear()
