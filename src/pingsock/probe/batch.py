@@ -64,7 +64,6 @@ class BatchEngine(Engine):
         super().__init__(rate=rate, summaries=summaries)
         self.streaming = False
         """There are targets that no group has been made of yet."""
-        self._is_paced = rate > 0
 
     @property
     def busy(self) -> bool:
