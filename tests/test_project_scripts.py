@@ -62,10 +62,10 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
-def test_arguments_go_to_pytest(machine: Machine) -> None:
-    ended = machine.test("-k", "two words", "-x")
+def test_arguments_go_to_pytest_where_they_overrule_the_script_s(machine: Machine) -> None:
+    ended = machine.test("-k", "two words", "-n", "0")
     assert (ended.returncode, ended.stdout) == (0, "3 passed\n")
-    assert machine.called("python")[-1] == "python -m pytest -k two words -x"
+    assert machine.called("python")[-1] == "python -m pytest -n 3 --dist worksteal -k two words -n 0"
 
 
 def test_second_run_installs_nothing(machine: Machine) -> None:

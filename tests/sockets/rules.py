@@ -20,6 +20,7 @@ def rows(names: str, table: Mapping[str, Any]) -> pytest.MarkDecorator:
 
 
 def each(name: str, values: Iterable[Any]) -> pytest.MarkDecorator:
-    """One test for each value."""
+    """One test for each value; functions are named by their names, the same in every run."""
     listed = list(values)
-    return pytest.mark.parametrize(name, listed, ids=[str(value).replace("-", "_") for value in listed])
+    names = [getattr(value, "__name__", str(value)) for value in listed]
+    return pytest.mark.parametrize(name, listed, ids=[text.replace("-", "_") for text in names])
