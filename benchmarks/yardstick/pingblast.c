@@ -2,12 +2,14 @@
  * The yardstick of the batch driver: echo requests over a ping socket, as fast as C sends them.
  *
  *     cc -O2 -o pingblast pingblast.c
- *     ./pingblast [-n HOSTS] [-b BATCH] [-s PAYLOAD] [-j PROCESSES] [-r ROUNDS] [-t TIMEOUT_MS]
+ *     ./pingblast [-n HOSTS] [-b BATCH] [-s PAYLOAD] [-j PROCESSES] [-r ROUNDS] [-t TIMEOUT_MS] [-d]
  *
  * Probes 127.0.0.0 + 1 ... + HOSTS once a round, BATCH (default 256) by one sendmmsg(2), and reads the replies with
  * recvmmsg(2). Each reply is matched by its sequence number, has to come from the address that was probed, and is
  * timed: from a clock reading interpolated over the sendmmsg call to the kernel's receive stamp (SO_TIMESTAMPNS).
  * With -j, so many processes share the hosts, each with its own socket, the i-th on the i-th CPU it may use.
+ *
+ * With -d packets are sent with IP_PMTUDISC_DO, for which the kernel needs no identification.
  *
  * Prints one JSON object.
  */
@@ -42,7 +44,7 @@ struct result {
 };
 
 struct options {
-	unsigned hosts, batch, payload, processes, rounds, timeout_ms;
+	unsigned hosts, batch, payload, processes, rounds, timeout_ms, dont_fragment;
 };
 
 static struct echo requests[LARGEST_BATCH], replies[LARGEST_BATCH];
@@ -67,7 +69,7 @@ static int64_t clock_ns(clockid_t clock)
 	return now.tv_sec * 1000000000LL + now.tv_nsec;
 }
 
-static int open_socket(void)
+static int open_socket(const struct options *options)
 {
 	int on = 1, room = 4 << 20, sock = socket(AF_INET, SOCK_DGRAM, IPPROTO_ICMP);
 	if (sock < 0)
@@ -78,6 +80,9 @@ static int open_socket(void)
 	/* What a prober has to ask for too: the hop limit of each reply, and the errors of routers. */
 	if (setsockopt(sock, IPPROTO_IP, IP_RECVTTL, &on, sizeof on) || setsockopt(sock, IPPROTO_IP, IP_RECVERR, &on, sizeof on))
 		fail("IP_RECVTTL, IP_RECVERR");
+	int discovery = IP_PMTUDISC_DO;
+	if (options->dont_fragment && setsockopt(sock, IPPROTO_IP, IP_MTU_DISCOVER, &discovery, sizeof discovery))
+		fail("IP_MTU_DISCOVER");
 	/* The kernel turns stamping on a moment later; the first stamps would be those of reading. */
 	usleep(2000);
 	return sock;
@@ -182,7 +187,7 @@ static void collect(int sock, const struct options *options, unsigned expected, 
 static void blast(const struct options *options, unsigned first, unsigned hosts, struct result *result)
 {
 	uint16_t sequence = 0;
-	int sock = open_socket();
+	int sock = open_socket(options);
 	prepare(options);
 	for (unsigned round = 0; round < options->rounds; round++)
 		for (unsigned host = 0; host < hosts;) {
@@ -255,8 +260,8 @@ static void print(const struct options *options, const struct result *results, d
 
 static struct options read_options(int argc, char **argv)
 {
-	struct options options = { 65536, 256, 56, 1, 1, 1000 };
-	for (int option; (option = getopt(argc, argv, "n:b:s:j:r:t:")) != -1;) {
+	struct options options = { 65536, 256, 56, 1, 1, 1000, 0 };
+	for (int option; (option = getopt(argc, argv, "n:b:s:j:r:t:d")) != -1;) {
 		unsigned value = optarg ? (unsigned)strtoul(optarg, NULL, 10) : 0;
 		switch (option) {
 		case 'n': options.hosts = value; break;
@@ -265,6 +270,7 @@ static struct options read_options(int argc, char **argv)
 		case 'j': options.processes = value; break;
 		case 'r': options.rounds = value; break;
 		case 't': options.timeout_ms = value; break;
+		case 'd': options.dont_fragment = 1; break;
 		default: exit(2);
 		}
 	}

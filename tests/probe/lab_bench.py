@@ -171,7 +171,7 @@ class Bench:
         return [record for _, record in self.told[begin:]]
 
     def _progress(self) -> tuple[object, ...]:
-        return self.clock.now, len(self.told), [lane.ledger._next for lane in self.prober.engine.lanes]
+        return self.clock.now, len(self.told), [lane.ledger.next_number for lane in self.prober.engine.lanes]
 
     def settle(self, for_: int) -> list[Record | Stray | Summary]:
         """For so long nothing is to be done any more; what is heard all the same."""

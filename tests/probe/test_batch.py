@@ -94,19 +94,16 @@ def by_target(records: Iterable[Any]) -> dict[Any, list[Any]]:
 
 
 @contextmanager
-def far_hosts(*prefixes: str) -> Iterator[tuple[lab.Network, Any]]:
+def far_hosts(*prefixes: str, mtu: int = 1500) -> Iterator[tuple[lab.Network, Any]]:
     """A lab behind a TUN device in which one host answers for all of the prefixes."""
     network = lab.Network(seed=1)
     network.router("r1", "10.255.0.1", "2001:db8:ff::1")
     network.host("far", *prefixes)
     network.link("r1", "far", "10.0.2.0/24")
-    with lab.kernel_lab(
-        network,
-        "r1",
-        "10.0.0.1/24",
-        "2001:db8::1/64",
-        right_addresses=["10.0.0.2/24", "2001:db8::2/64"],
-    ) as thread:
+    addresses, theirs = ["10.0.0.1/24", "2001:db8::1/64"], ["10.0.0.2/24", "2001:db8::2/64"]
+    if mtu < 1280:
+        del addresses[1], theirs[1]
+    with lab.kernel_lab(network, "r1", *addresses, mtu=mtu, right_addresses=theirs) as thread:
         yield network, thread
 
 
@@ -261,6 +258,19 @@ def test_what_this_host_refuses_to_send() -> None:
     told = told_by_batch(targets, QUICK)
     assert by_target(told) == by_target(told_by_blocking(targets, QUICK))
     assert any(isinstance(record, SendFailure) for record in told)
+
+
+@pytest.mark.usefixtures("open_range")
+@pytest.mark.parametrize("never", [False, True])
+def test_probes_larger_than_a_network_s_mtu_are_fragmented_unless_they_must_not_be(never: bool) -> None:
+    options = ProbeOptions(dont_fragment=never)
+    with far_hosts("10.9.0.0/16", mtu=80):
+        targets = [target(f"10.9.1.{last}", options=options) for last in range(1, 100)]
+        targets[50:50] = [target(f"127.0.0.{last}", options=options) for last in range(1, 50)]
+        told = told_by_batch(targets, QUICK)
+        assert by_target(told) == by_target(told_by_blocking(targets, QUICK))
+    refused = [record for record in told if isinstance(record, SendFailure)]
+    assert len(refused) == (99 if never else 0)
 
 
 @pytest.mark.usefixtures("open_range")

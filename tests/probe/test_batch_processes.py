@@ -36,7 +36,7 @@ from pingsock.probe.batch_messages import (
     take_messages,
 )
 from pingsock.probe.batch_processes import LostProcess, ProcessWorker
-from pingsock.probe.batch_replies import MovedReplies, Replies
+from pingsock.probe.batch_replies import Replies
 from pingsock.probe.batch_targets import TargetBlock, ipv4_blocks
 from pingsock.probe.batch_worker import Worker, main
 from pingsock.probe.clock import MILLISECOND
@@ -456,7 +456,7 @@ def test_moved_replies_are_small() -> None:
     for count in (16, 256):
         block = next(ipv4_blocks(LOOPBACK, 4096)).part(range(count))
         columns = bytes(8 * count), bytes(count), bytes(2 * count)
-        moved = MovedReplies(block, range(count), 0, range(0, count * 5, 5), *columns, bytes(64))
+        moved = Replies(block, 0, range(count), 0, range(0, count * 5, 5), *columns, bytes(64))
         sizes.append(len(pickle.dumps(moved, pickle.HIGHEST_PROTOCOL)))
     assert (sizes[1] - sizes[0]) / 240 < 16
 

@@ -123,18 +123,32 @@ def test_messages_are_compared_with_what_they_should_be(pair: tuple[socket.socke
     assert not received.are_like(image, 0, 4)
 
 
-def test_messages_come_from_where_others_go_to(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_all_answer_if_they_come_from_where_requests_went_and_are_what_they_should_be(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
     sender, receiver = pair
     batch_to(receiver, 3, 8).send(sender.fileno(), 0, 3)
     received = ReceiveBatch(receiver.family, 3, 8, 8 + LONGER, 0)
     received.receive(receiver.fileno(), 0)
-    answers = batch_to(sender, 5, 8)
-    assert received.came_from(answers, 2, 3)
-    answers.names[answers.name_stride : answers.name_stride + 8] = bytes(8)
-    assert received.came_from(answers, 2, 3)
-    assert not received.came_from(answers, 1, 1)
-    assert received.came_from(answers, 0, 1)
-    assert not received.came_from(answers, 0, 2)
+    requests, image = batch_to(sender, 5, 8), MessageImage(received, bytes(8))
+    requests.names[:8] = bytes(8)
+    for at in range(8):
+        image.column(at, "B")[:] = memoryview(bytes(range(3)))
+    assert received.all_answer(requests, 1, image, 3)
+    assert not received.all_answer(requests, 0, image, 3)
+    assert not received.all_answer(requests, 1, MessageImage(received, b"otherone"), 1)
+    image.column(3, "B")[2] = ord("E")
+    assert received.all_answer(requests, 1, image, 2)
+    assert not received.all_answer(requests, 1, image, 3)
+
+
+def test_a_message_of_another_length_answers_nothing(pair: tuple[socket.socket, socket.socket]) -> None:
+    sender, receiver = pair
+    batch_to(receiver, 1, 7).send(sender.fileno(), 0, 1)
+    received = ReceiveBatch(receiver.family, 1, 8, 8 + LONGER, 0)
+    received.receive(receiver.fileno(), 0)
+    assert received.are_like(image := MessageImage(received, bytes(8)), 0, 1)
+    assert not received.all_answer(batch_to(sender, 1, 8), 0, image, 1)
 
 
 def test_room_is_the_same_after_messages_of_any_kind(pair: tuple[socket.socket, socket.socket]) -> None:

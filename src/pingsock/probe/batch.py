@@ -15,7 +15,6 @@ up, another socket is opened.
 from __future__ import annotations
 
 import errno
-from typing import cast
 
 from pingsock.probe.batch_channel import BatchChannel
 from pingsock.probe.batch_ledger import BatchLedger
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 
     from pingsock.probe.batch_replies import Replies
     from pingsock.probe.course import Course
-    from pingsock.probe.engine import Happening, Lane
+    from pingsock.probe.engine import Lane
     from pingsock.probe.flow import SocketSettings
     from pingsock.probe.records import Record, Stray
     from pingsock.probe.schedule import Plan
@@ -72,7 +71,8 @@ class BatchEngine(Engine):
 
     def tell_replies(self, replies: Replies) -> None:
         """These replies are what has happened next."""
-        self._happened.append(cast("Happening", (None, replies)))
+        happening: Any = (None, replies)
+        self._happened.append(happening)
 
     def allow(self, now: int, most: int) -> int:
         """How many probes the rate allows to send at once now, and count them as sent."""
@@ -223,8 +223,10 @@ class BatchProber(BlockingProber):
         while self._first < end:
             if not self._send_group(ledger, channel, profile, block, min(end - self._first, CAPACITY)):
                 return False
-            self._collect(lane)
+            channel.collect()
+            # Where no reply is missing none was dropped.
             if ledger.waiting:
+                self.engine.dropped(lane, channel.drops(), self._clock())
                 break
         return True
 
@@ -282,17 +284,14 @@ class BatchProber(BlockingProber):
         profile.fill(block, self._first, count, ledger.next_number)
         begin = self._clock()
         try:
-            sent = profile.send(channel.sock.fileno(), count)
+            sent = profile.batch.send(channel.sock.fileno(), 0, count)
         except OSError as error:
             return self._send_failed(channel, block, error.errno or errno.EIO)
         profile.group = ledger.sent_group(block, self._first, sent, begin, self._clock())
         channel.expect(profile)
-        self._advance(sent)
+        self._first += sent
+        self._allowed -= sent
         return True
-
-    def _advance(self, count: int) -> None:
-        self._first += count
-        self._allowed -= min(count, self._allowed)
 
     def _send_failed(self, channel: BatchChannel, block: TargetBlock, number: int) -> bool:
         """The first probe was not sent. False if the rest has to wait."""
@@ -302,9 +301,12 @@ class BatchProber(BlockingProber):
         if number == errno.EAGAIN:
             self._paused_until = now + _FULL_QUEUE_PAUSE
             return False
+        if number == errno.EMSGSIZE and channel.allow_fragments():
+            return True
         # The engine knows what to do with a probe that is refused.
         self.engine.add(self.course(block.target(self._first), self.plan), now)
-        self._advance(1)
+        self._first += 1
+        self._allowed -= 1
         if number in NO_ROOM:
             self._paused_until = now + _PAUSE
             return False

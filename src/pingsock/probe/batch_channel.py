@@ -10,21 +10,35 @@ sent their probes, as they mostly do.
 
 If not, each half of it is tried alone, and so on. A single message that is not ordinary is handed to the ledger, which
 decides about it as in every other driver. So an odd message costs what it costs, and not the others.
+
+Some facts about the identification of IPv4 packets
+---------------------------------------------------
+
+* The kernel takes it from a table as large as the processor's caches, at a place that depends on the addresses. With a
+  new destination for each probe that is a fifteenth of all a round trip costs.
+* A packet that is sent with IP_PMTUDISC_DO needs none, since nobody may fragment it (RFC 6864, section 4.1). Those of
+  an ordinary socket, IP_PMTUDISC_WANT, are not to be fragmented either, but have one.
+
+What this means here
+--------------------
+
+Probes so small that they fit everywhere are sent with IP_PMTUDISC_DO; until one does not fit.
 """
 
 from __future__ import annotations
 
 import errno
-import socket
 import struct
 from operator import itemgetter
+from socket import ntohs
 
-from pingsock.probe.batch_profile import CAPACITY, CHECKSUM_AT, SEQUENCE_AT, SEQUENCE_NUMBERS
-from pingsock.probe.batch_replies import Replies
+from pingsock.probe.batch_profile import CAPACITY, CHECKSUM_AT, SECONDS_OCTET, SEQUENCE_AT, SEQUENCE_NUMBERS
+from pingsock.probe.batch_replies import Replies, ScatteredReplies
 from pingsock.probe.channel import Channel
 from pingsock.probe.clock import SECOND
 from pingsock.probe.outcome import WAITING
 from pingsock.probe.packed import WORD
+from pingsock.probe.prober import NEVER_FRAGMENT
 from pingsock.sockets.mmsg import MessageImage, split_control
 from pingsock.wire import linux
 
@@ -40,6 +54,8 @@ if TYPE_CHECKING:
 
 _ECHO_REPLY = {True: 0, False: 129}
 _ALL_WAITING = (WAITING,) * CAPACITY
+_FITS_EVERYWHERE = 100
+"""Bytes of payload with which a packet, of 128 bytes then, fits into the MTU of every network in use."""
 _ROUNDS = 8
 """Batches read before it is looked whether something is due."""
 
@@ -65,6 +81,17 @@ class BatchChannel(Channel):
         # Reading a stamp of each send costs a fifth of the rate; the times of sending are interpolated.
         sock.setsockopt(linux.SOL_SOCKET, linux.SO_TIMESTAMPING, 0)
         sock.setsockopt(linux.SOL_SOCKET, linux.SO_TIMESTAMPNS, 1)
+        self._is_never_fragmented = largest <= _FITS_EVERYWHERE and _may_fragment(sock)
+        if self._is_never_fragmented:
+            sock.setsockopt(*NEVER_FRAGMENT[linux.AF_INET])
+
+    def allow_fragments(self) -> bool:
+        """Let probes be fragmented after all; False if they may be already, or nobody wants them to be."""
+        if self._is_never_fragmented:
+            self._is_never_fragmented = False
+            self.sock.setsockopt(linux.SOL_IP, linux.IP_MTU_DISCOVER, linux.IP_PMTUDISC_WANT)
+            return True
+        return False
 
     def expect(self, profile: Profile) -> None:
         """Ordinary replies from now on are to such probes. The socket must have its identifier."""
@@ -100,17 +127,16 @@ class BatchChannel(Channel):
     def _accept_in_order(self, buffer: ReplyBuffer, count: int) -> bool:
         """Account for a batch of ordinary replies to neighbours in a group; if it is no such batch, say False."""
         # Whatever is called from here is called once for each few hundred replies, and counts.
-        ledger, start = self.batch_ledger, socket.ntohs(buffer.sequences[0])
+        ledger, start = self.batch_ledger, ntohs(buffer.sequences[0])
         stop = start + count
         group = ledger.group_of(start)
         if group is None or not group.start <= start < stop <= group.start + group.count:
             return False
-        seconds = buffer.second_octets(count)
+        seconds = buffer.batch.control_octets(SECONDS_OCTET, count)
         if not (
             ledger.all_wait(start, stop)
             and seconds == seconds[:1] * count
-            and self.look_ordinary(0, count, SEQUENCE_NUMBERS[start:stop])
-            and self._came_from_targets(group, start, stop, buffer)
+            and self._answer_group(buffer, group, start, stop)
         ):
             return False
         second, step = buffer.seconds[0], group.step
@@ -121,30 +147,41 @@ class BatchChannel(Channel):
         ledger.answered_in_order(start, stop)
         departures = range(since + sent, since + sent + count * step, step) if step else (since + sent,) * count
         self.hear_replies(
-            Replies((group,) * count, range(start, stop), second, departures, *buffer.columns(count), self.template)
+            Replies(
+                group.block,
+                group.number_of(start),
+                range(start, stop),
+                second,
+                departures,
+                *buffer.columns(count),
+                self.template,
+            )
         )
         return True
 
-    def _came_from_targets(self, group: Group, start: int, stop: int, buffer: ReplyBuffer) -> bool:
-        """Whether the first messages came from where these neighbours in a group went to."""
-        profile = self._profile
+    def _answer_group(self, buffer: ReplyBuffer, group: Group, start: int, stop: int) -> bool:
+        """Whether the first messages are ordinary but for their time, and answer these neighbours in a group."""
+        profile, count = self._profile, stop - start
         # With a column, one of its probes may be somebody else's business by now, which only the column tells.
         if profile is not None and profile.group is group and not group.has_column:
-            return buffer.batch.came_from(profile.batch, start - group.start, stop - start)
-        return self.batch_ledger.went_to(group, start, stop, buffer.addresses)
+            self._expect(buffer, 0, count, SEQUENCE_NUMBERS[start:stop])
+            return buffer.batch.all_answer(profile.batch, start - group.start, self._image, count)
+        return self.look_ordinary(buffer, 0, count, SEQUENCE_NUMBERS[start:stop]) and self.batch_ledger.went_to(
+            group, start, stop, buffer.addresses
+        )
 
-    def look_ordinary(self, first: int, last: int, sequences: memoryview) -> bool:
+    def _expect(self, buffer: ReplyBuffer, first: int, last: int, sequences: memoryview) -> None:
+        """The messages from `first` to before `last` should have these sequence numbers."""
+        self._expected_checksums[first:last] = buffer.checksums[first:last]
+        self._expected_sequences[first:last] = sequences
+
+    def look_ordinary(self, buffer: ReplyBuffer, first: int, last: int, sequences: memoryview) -> bool:
         """Whether the messages from `first` to before `last` are ordinary but for time and sender.
 
         They are if they are as long as they should be, and have the right type, payload and sequence numbers.
         """
-        assert self._profile is not None
-        buffer = self._profile.replies
-        if not buffer.batch.are_ordinary(first, last):
-            return False
-        self._expected_checksums[first:last] = buffer.checksums[first:last]
-        self._expected_sequences[first:last] = sequences
-        return buffer.batch.are_like(self._image, first, last)
+        self._expect(buffer, first, last, sequences)
+        return buffer.batch.are_ordinary(first, last) and buffer.batch.are_like(self._image, first, last)
 
     def since_second(self, second: int, begin: int, stamp: int) -> int | None:
         """What is to be added to a monotonic time to have it since that second of the realtime clock.
@@ -152,16 +189,10 @@ class BatchChannel(Channel):
         None if a probe that was sent at `begin` may have been answered too late, or stamps are not to be believed, the
         last of which is `stamp` since that second.
         """
-        now, calendar = self.read_clocks()
+        now, calendar = self._look_at_clocks()
         offset = calendar - now - second * SECOND
         in_time = now - begin <= self.batch_ledger.timeout and stamp - offset <= now
         return offset if in_time and self.stepwatch.stepped_at <= begin else None
-
-    def read_clocks(self) -> tuple[int, int]:
-        """Both clocks, now."""
-        now, calendar = self._clocks()
-        self.stepwatch.show(now, calendar)
-        return now, calendar
 
     def explains_failure(self) -> bool:
         """Read the error queue; whether an ICMP error in it is why the last call failed."""
@@ -176,6 +207,13 @@ class BatchChannel(Channel):
         self._reply_untrusted(message, items, source)
 
 
+def _may_fragment(sock: PingSocket) -> bool:
+    """Whether this is an IPv4 socket that looks for the path MTU, and fragments what exceeds it."""
+    return (
+        sock.family == linux.AF_INET and sock.getsockopt(linux.SOL_IP, linux.IP_MTU_DISCOVER) == linux.IP_PMTUDISC_WANT
+    )
+
+
 class _Batch:
     """What one call received, not quite ordinary, or not in order."""
 
@@ -183,7 +221,7 @@ class _Batch:
         self._channel = channel
         self._ledger = channel.batch_ledger
         self._buffer = buffer
-        self._second_octets = buffer.second_octets(count)
+        self._second_octets = buffer.batch.control_octets(SECONDS_OCTET, count)
         self._stamps, self._hop_limits, self._checksums = buffer.columns(count)
 
     def accept(self, first: int, last: int) -> None:
@@ -201,13 +239,13 @@ class _Batch:
         """Whether all look ordinary, and were stamped in the same second."""
         seconds = self._second_octets[first:last]
         return seconds == seconds[:1] * (last - first) and self._channel.look_ordinary(
-            first, last, self._buffer.sequences[first:last]
+            self._buffer, first, last, self._buffer.sequences[first:last]
         )
 
     def _account(self, first: int, last: int) -> bool:
         """Account for these messages, if each answers a waiting probe of a group in time; else say False."""
         ledger, count = self._ledger, last - first
-        sequences = [*map(socket.ntohs, self._buffer.sequences[first:last].tolist())]
+        sequences = [*map(ntohs, self._buffer.sequences[first:last].tolist())]
         pick = itemgetter(*sequences)
         if pick(ledger.probe_states) != _ALL_WAITING[:count] or len(set(sequences)) != count:
             return False
@@ -227,7 +265,7 @@ class _Batch:
             return False
         ledger.answered(sequences)
         self._channel.hear_replies(
-            Replies(
+            ScatteredReplies(
                 groups,
                 sequences,
                 second,

@@ -193,34 +193,29 @@ class BatchLedger(Ledger):
 
     def next_sequence(self, now: int) -> int:
         """The sequence number for the next probe; -1 if there is none because it is still held."""
-        return self._next if self.probe_states[self._next] == FREE else -1
+        return self.next_number if self.probe_states[self.next_number] == FREE else -1
 
     def free_from(self) -> int:
         """When `silent` will make room for `next_sequence`: monotonic nanoseconds, 0 if there is room."""
         # Of a number that is free the columns tell what some group before it would have.
-        return 0 if self.probe_states[self._next] == FREE else super().free_from()
+        return 0 if self.probe_states[self.next_number] == FREE else super().free_from()
 
     def room_for_group(self, most: int) -> int:
         """How many sequence numbers in a row, beginning with the next one, are free; `most` at most."""
-        states = self.probe_states[self._next : self._next + most]
+        states = self.probe_states[self.next_number : self.next_number + most]
         return len(states) - len(states.lstrip(_FREE))
-
-    @property
-    def next_number(self) -> int:
-        """The next sequence number, whether it is free or not."""
-        return self._next
 
     @property
     def free_numbers_end_soon(self) -> bool:
         """Whether the numbers are nearly used up, so that another socket may be needed."""
-        return _NEARLY_ALL <= self._next < _NEARLY_ALL + _GRACE
+        return _NEARLY_ALL <= self.next_number < _NEARLY_ALL + _GRACE
 
     def sent_group(self, block: TargetBlock, first: int, count: int, begin: int, end: int) -> Group:
         """So many targets of the block, from number `first` on, got their probes between these times.
 
         Their sequence numbers were the next ones.
         """
-        start = self._next
+        start = self.next_number
         stop = start + count
         step = (end - begin) // count
         group = Group(block, first, count, start, begin, step, self.timeout, self._late_window)
@@ -228,7 +223,7 @@ class BatchLedger(Ledger):
         self._starts[start:stop] = array("H", (start,)) * count
         self._groups[start] = group
         self.waiting += count
-        self._next = stop & 0xFFFF
+        self.next_number = stop & 0xFFFF
         self._pending.append(group)
         return group
 
@@ -236,6 +231,8 @@ class BatchLedger(Ledger):
         """These probes were answered, as they should be."""
         self.probe_states[start:stop] = _ANSWERED * (stop - start)
         self.waiting -= stop - start
+        if not self.waiting:
+            self._pending.clear()
 
     def answered(self, sequences: list[int]) -> None:
         """These probes were answered, as they should be."""

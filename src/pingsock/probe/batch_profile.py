@@ -26,8 +26,8 @@ _ADDRESS_COLUMNS = {AF_INET: ((4, "I"),), linux.AF_INET6: ((8, "Q"), (16, "Q"))}
 _LONG = struct.calcsize("@l")
 _SECONDS_AT = CONTROL_HEADER
 _BIG_ENDIAN = sys.byteorder == "big"
-_SECONDS_OCTET = _SECONDS_AT + (_LONG - 1 if _BIG_ENDIAN else 0)
-"""The lowest byte of the seconds."""
+SECONDS_OCTET = _SECONDS_AT + (_LONG - 1 if _BIG_ENDIAN else 0)
+"""The lowest byte of the seconds. Where these are equal the seconds are: stamps of one batch are not minutes apart."""
 _NANOSECONDS_AT = CONTROL_HEADER + _LONG + (_LONG - WORD if _BIG_ENDIAN else 0)
 """The lower 32 bits of the nanoseconds, which they fit into."""
 _HOP_LIMIT_AT = 2 * CONTROL_HEADER + 2 * _LONG
@@ -72,13 +72,6 @@ class ReplyBuffer:
             self.checksums[:count].tobytes(),
         )
 
-    def second_octets(self, count: int) -> bytes:
-        """The lowest byte of the seconds of the stamps of the first `count` messages.
-
-        Where these are equal the seconds are: stamps of one batch are not minutes apart.
-        """
-        return self.batch.control_octets(_SECONDS_OCTET, count)
-
     def source(self, number: int) -> tuple[object, ...]:
         """Who sent one message."""
         fields = _SOCKADDR[self.is_ipv4].unpack(self.batch.name(number).ljust(28, b"\0")[: 16 if self.is_ipv4 else 28])
@@ -111,7 +104,3 @@ class Profile:
         for column, source in zip(self._addresses, block.columns, strict=True):
             column[:count] = source[first : first + count]
         self._sequences[:count] = SEQUENCE_NUMBERS[sequence : sequence + count]
-
-    def send(self, descriptor: int, count: int) -> int:
-        """Send the first of what was prepared; how many were sent. OSError if not even one."""
-        return self.batch.send(descriptor, 0, count)

@@ -22,16 +22,18 @@ if TYPE_CHECKING:
 class Replies:
     """Replies to the only probes of as many targets: in time, from the right address, with the right payload.
 
-    Iterating makes a Reply and a Summary of each.
+    The targets are neighbours in a block. Iterating makes a Reply and a Summary of each.
 
     A packet may leave, and be answered by this very host, a little before its interpolated time. `interpolated` has
     such round trips below zero, which the records do not: there they are 0.
     """
 
+    # Many wait to be looked at while the kernel needs the processor's caches for packets, so they should be small.
     __slots__ = (
+        "_block",
         "_checksums",
         "_departures",
-        "_groups",
+        "_first",
         "_hop_limits",
         "_interpolated",
         "_second",
@@ -42,7 +44,8 @@ class Replies:
 
     def __init__(
         self,
-        groups: Sequence[Group],
+        block: TargetBlock,
+        first: int,
         sequences: Sequence[int],
         second: int,
         departures: Sequence[int],
@@ -51,13 +54,14 @@ class Replies:
         checksums: bytes,
         template: bytes,
     ) -> None:
-        """All but `second` and `template` are columns.
+        """The targets are those of `block` from number `first` on; all from `sequences` on are columns but two.
 
         Each reply was received, and its probe was sent, so many nanoseconds after `second` (realtime clock); stamps of
         receiving are 32-bit words. Hop limits and checksums are those of the replies; `template` is a reply without
         checksum and sequence number.
         """
-        self._groups = groups
+        self._block = block
+        self._first = first
         self._sequences = sequences
         self._second = second
         self._departures = departures
@@ -83,8 +87,7 @@ class Replies:
 
     def target(self, number: int) -> Target:
         """Who sent one of them, counted from 0."""
-        group = self._groups[number]
-        return group.block.target(group.number_of(self._sequences[number]))
+        return self._block.target(self._first + number)
 
     def targets(self) -> list[Target]:
         """Who sent them."""
@@ -92,10 +95,12 @@ class Replies:
 
     def hosts(self) -> list[str]:
         """Who sent them, as text."""
-        return [
-            group.block.host(group.number_of(sequence))
-            for group, sequence in zip(self._groups, self._sequences, strict=True)
-        ]
+        return [self._block.host(number) for number in self._numbers]
+
+    @property
+    def _numbers(self) -> range:
+        """In the block, of the targets."""
+        return range(self._first, self._first + len(self))
 
     def message(self, number: int) -> bytes:
         """One ICMP message as received."""
@@ -121,8 +126,9 @@ class Replies:
     def __reduce__(self) -> tuple[type[Replies], tuple[object, ...]]:
         # Columns, and of the blocks no more than the targets in question.
         sequences, departures = self._sequences, self._departures
-        return MovedReplies, (
+        return Replies, (
             self._targets_as_block(),
+            0,
             sequences if isinstance(sequences, range) else array("H", sequences),
             self._second,
             departures if isinstance(departures, range) else array("q", departures),
@@ -134,16 +140,7 @@ class Replies:
 
     def _targets_as_block(self) -> TargetBlock:
         """Each target at the number of its reply."""
-        first, last = self._groups[0], self._groups[-1]
-        if any(group.block is not first.block for group in set(self._groups)):
-            return TargetBlock.from_targets(self.targets())
-        if isinstance(self._sequences, range):
-            start, end = first.number_of(self._sequences[0]), last.number_of(self._sequences[-1]) + 1
-            # Targets of a block are probed in their order: as many as there are replies are neighbours.
-            if end - start == len(self):
-                return first.block.part(range(start, end))
-        numbered = zip(self._groups, self._sequences, strict=True)
-        return first.block.part([group.number_of(sequence) for group, sequence in numbered])
+        return self._block.part(self._numbers)
 
     def __iter__(self) -> Iterator[Reply | Summary]:
         for number in range(len(self)):
@@ -155,14 +152,14 @@ class Replies:
             yield Summary(reply.target, statistics)
 
 
-class MovedReplies(Replies):
-    """Replies that another process has received: with their targets, and not the groups they were probed in."""
+class ScatteredReplies(Replies):
+    """Replies of targets from here and there, as they came."""
 
-    __slots__ = ("_block",)
+    __slots__ = ("_groups",)
 
     def __init__(
         self,
-        block: TargetBlock,
+        groups: Sequence[Group],
         sequences: Sequence[int],
         second: int,
         departures: Sequence[int],
@@ -171,17 +168,26 @@ class MovedReplies(Replies):
         checksums: bytes,
         template: bytes,
     ) -> None:
-        """As for all, but `block` holds the targets, in the order of their replies."""
-        super().__init__((), sequences, second, departures, stamps, hop_limits, checksums, template)
-        self._block = block
+        """As for all, but `groups` is a column, too: in which each probe was sent."""
+        super().__init__(groups[0].block, 0, sequences, second, departures, stamps, hop_limits, checksums, template)
+        self._groups = groups
 
     def target(self, number: int) -> Target:
         """Who sent one of them, counted from 0."""
-        return self._block.target(number)
+        group = self._groups[number]
+        return group.block.target(group.number_of(self._sequences[number]))
 
     def hosts(self) -> list[str]:
         """Who sent them, as text."""
-        return [self._block.host(number) for number in range(len(self))]
+        return [group.block.host(number) for group, number in self._places()]
+
+    def _places(self) -> Iterator[tuple[Group, int]]:
+        """The group of each, and the number of its target in that group's block."""
+        for group, sequence in zip(self._groups, self._sequences, strict=True):
+            yield group, group.number_of(sequence)
 
     def _targets_as_block(self) -> TargetBlock:
-        return self._block
+        block = self._groups[0].block
+        if any(group.block is not block for group in set(self._groups)):
+            return TargetBlock.from_targets(self.targets())
+        return block.part([number for _, number in self._places()])

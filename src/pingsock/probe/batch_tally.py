@@ -54,8 +54,9 @@ class RunTally:
 
     def enter_replies(self, replies: Replies) -> None:
         """Count ordinary replies."""
-        self.replies += len(replies)
-        self._enter(replies.interpolated)
+        round_trips = replies.interpolated
+        self.replies += len(round_trips)
+        self._enter(round_trips)
 
     def enter(self, record: Any) -> None:
         """Count any record."""
@@ -66,8 +67,8 @@ class RunTally:
 
     def _enter(self, round_trips: list[int]) -> None:
         shortest, longest = min(round_trips), max(round_trips)
-        least = max(shortest, 0)
-        self.minimum = min(self.minimum, least) if self._entered else least
+        if shortest < self.minimum or not self._entered:
+            self.minimum = max(shortest, 0)
         self.maximum = max(self.maximum, longest)
         self._sum += sum(round_trips)
         self._entered += len(round_trips)

@@ -157,7 +157,8 @@ class Ledger:
         """Probes in state WAITING."""
         self._expiring: dict[int, deque[int]] = {}
         """Timeout -> sequence numbers in the order of sending; decided ones are passed over."""
-        self._next = 0
+        self.next_number = 0
+        """The next sequence number, whether it is free or not."""
         self._oldest = 0
         """The number in use that was sent first; FREE if none is in use."""
         self._keys = _column("H", 0)
@@ -173,14 +174,14 @@ class Ledger:
 
         It is free when `silent` was told that its late window is over: until then the probe may lack its outcome.
         """
-        sequence = self._next
+        sequence = self.next_number
         if sequence < len(self.states) and self.states[sequence] != FREE and self.held_until[sequence] < NEVER:
             return -1
         return sequence
 
     def free_from(self) -> int:
         """When `silent` will make room for `next_sequence`: monotonic nanoseconds, 0 if there is room."""
-        held_until = self.held_until[self._next] if self._next < len(self.states) else 0
+        held_until = self.held_until[self.next_number] if self.next_number < len(self.states) else 0
         return held_until if held_until < NEVER else 0
 
     def sent(self, sequence: int, flow: Flow, number: int, now: int, timeout: int = 0, late_window: int = 0) -> None:
@@ -213,7 +214,7 @@ class Ledger:
             self.numbers[sequence] = number
         if timeout or self.deadlines is not _NO_DEADLINES:
             self._enter_deadline(sequence, now + timeout if timeout else NEVER, late_window)
-        self._next = (sequence + 1) & 0xFFFF
+        self.next_number = (sequence + 1) & 0xFFFF
 
     def _enter_deadline(self, sequence: int, deadline: int, late_window: int) -> None:
         if self.deadlines is _NO_DEADLINES:
