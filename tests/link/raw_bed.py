@@ -222,15 +222,23 @@ class Listener:
     def transmitted(self, stamp_key: int, stamp: int, scheduled: bool, packet: bytes) -> None:
         self.stamps.append((stamp_key, stamp, scheduled, packet))
 
-    def pump(self, timeout: float = 0.0) -> int:
-        """Take what waits, or comes within `timeout` seconds; how many descriptors woke us."""
+    @property
+    def news(self) -> int:
+        """The descriptor that wakes for news of routes and interfaces.
+
+        It may do so at any time: of a new interface's state the kernel tells up to a second late.
+        """
+        return self.link._routes.fileno()
+
+    def pump(self, timeout: float = 0.0) -> set[int]:
+        """Take what waits, or comes within `timeout` seconds; which descriptors woke us."""
         poll = select.poll()
         for fileno in self.link.filenos():
             poll.register(fileno, select.POLLIN)
-        ready = poll.poll(timeout * 1000)
-        for fileno, _ in ready:
+        ready = {fileno for fileno, _ in poll.poll(timeout * 1000)}
+        for fileno in ready:
             self.link.receive(fileno)
-        return len(ready)
+        return ready
 
     def until(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + DEADLINE

@@ -155,7 +155,7 @@ def test_a_flood_of_other_peoples_echoes_does_not_wake_a_link(flooded: tuple[Hos
     with machines.on("router"):
         subprocess.run(["ping", "-q", "-f", "-c", "2000", target], check=True, stdout=subprocess.DEVNULL)
     subprocess.run(["ping", "-q", "-f", "-c", "2000", outgoing], check=True, stdout=subprocess.DEVNULL)
-    assert listener.pump() == 0
+    assert listener.pump() <= {listener.news}
     assert listener.packets == []
 
 
