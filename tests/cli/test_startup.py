@@ -32,6 +32,7 @@ OURS = [
     "pingsock.probe.outcome",
     "pingsock.probe.records",
     "pingsock.probe.round_trips",
+    "pingsock.probe.sent_probes",
     "pingsock.probe.tally",
     "pingsock.probe.target",
     "pingsock.sockets",

@@ -8,7 +8,7 @@ from typing import Any
 from unittest import mock
 
 from pingsock.probe.aio import AsyncioProber
-from pingsock.probe.schedule import NEVER
+from pingsock.probe.clock import NEVER
 from tools.fake_socket import SECOND, Clock, FakeSocket
 
 

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 from pingsock import lab
-from pingsock.probe.clock import SECOND
+from pingsock.probe.clock import NEVER, SECOND
 from pingsock.probe.prober import Prober
-from pingsock.probe.schedule import NEVER
 from pingsock.probe.target import DEFAULT_OPTIONS, ProbeOptions, Target
 from pingsock.run.served_file import READABLE
 from pingsock.service.session import Session

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
-from pingsock.probe.clock import MILLISECOND, SECOND, Stepwatch
+from pingsock.probe.clock import MILLISECOND, NEVER, SECOND, Stepwatch
 from pingsock.probe.course import Course
 from pingsock.probe.engine import Engine, Lane
 from pingsock.probe.ledger import Ledger
 from pingsock.probe.records import SendFailure, Summary, Timeout
-from pingsock.probe.schedule import NEVER, Plan
+from pingsock.probe.schedule import Plan
 from pingsock.wire import linux
 from probe.lab_bench import EPOCH, target_at
 

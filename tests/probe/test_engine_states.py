@@ -15,7 +15,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from pingsock.probe.clock import MILLISECOND, SECOND, Stepwatch
+from pingsock.probe.clock import MILLISECOND, NEVER, SECOND, Stepwatch
 from pingsock.probe.course import Course
 from pingsock.probe.engine import Engine, Lane
 from pingsock.probe.ledger import Ledger
@@ -29,7 +29,7 @@ from pingsock.probe.records import (
     Stray,
     Summary,
 )
-from pingsock.probe.schedule import NEVER, Plan
+from pingsock.probe.schedule import Plan
 from pingsock.sockets.ancillary import ExtendedError
 from pingsock.wire import linux
 from probe.lab_bench import EPOCH, target_at

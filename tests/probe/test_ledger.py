@@ -8,9 +8,9 @@ from typing import Any, cast
 
 import pytest
 
-from pingsock.probe.clock import MILLISECOND, SECOND, Stepwatch
+from pingsock.probe.clock import MILLISECOND, NEVER, SECOND, Stepwatch
 from pingsock.probe.flow import Flow
-from pingsock.probe.ledger import NEVER, SEQUENCES, Ledger
+from pingsock.probe.ledger import Ledger
 from pingsock.probe.records import (
     BETWEEN_KERNEL_STAMPS,
     BY_OUR_CLOCK,
@@ -24,6 +24,7 @@ from pingsock.probe.records import (
     Stray,
 )
 from pingsock.probe.records import TIMEOUT as TOLD_AS_TIMEOUT
+from pingsock.probe.sent_probes import SEQUENCES
 from pingsock.wire import linux
 from probe.lab_bench import EPOCH, target_at
 

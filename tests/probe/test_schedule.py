@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pingsock.probe.clock import MILLISECOND, SECOND, Stepwatch
+from pingsock.probe.clock import MILLISECOND, NEVER, SECOND, Stepwatch
 from pingsock.probe.course import Course
 from pingsock.probe.engine import Engine
-from pingsock.probe.ledger import SEQUENCES, Ledger
+from pingsock.probe.ledger import Ledger
 from pingsock.probe.records import Reply, Skipped
-from pingsock.probe.schedule import NEVER, Agenda, Pace, Plan, skipped_intervals, spread
+from pingsock.probe.schedule import Agenda, Pace, Plan, skipped_intervals, spread
+from pingsock.probe.sent_probes import SEQUENCES
 from pingsock.wire import linux
 from probe.lab_bench import EPOCH, target_at
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from pingsock.probe.clock import MILLISECOND
-from pingsock.tools.ping_schedule import NEVER, Schedule
+from pingsock.probe.clock import MILLISECOND, NEVER
+from pingsock.tools.ping_schedule import Schedule
 
 
 def tally(**numbers: int) -> Any:

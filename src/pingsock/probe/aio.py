@@ -19,9 +19,8 @@ from __future__ import annotations
 
 import asyncio
 
-from pingsock.probe.clock import SECOND
+from pingsock.probe.clock import NEVER, SECOND
 from pingsock.probe.prober import Prober
-from pingsock.probe.schedule import NEVER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

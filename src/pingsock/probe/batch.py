@@ -21,10 +21,9 @@ from pingsock.probe.batch_ledger import BatchLedger
 from pingsock.probe.batch_profile import CAPACITY, Profile, ReplyBuffer
 from pingsock.probe.batch_targets import TargetBlock, blocks_of
 from pingsock.probe.blocking import BlockingProber
-from pingsock.probe.clock import MILLISECOND
+from pingsock.probe.clock import MILLISECOND, NEVER
 from pingsock.probe.engine import NO_ROOM, Engine
 from pingsock.probe.outcome import ANSWERED
-from pingsock.probe.schedule import NEVER
 from pingsock.sockets.bare import KERNEL_KINDS
 from pingsock.sockets.mmsg import require_batch_calls
 

@@ -19,9 +19,11 @@ from collections import deque
 from functools import cached_property
 from typing import Any, TypeVar, cast
 
-from pingsock.probe.ledger import NEVER, SEQUENCES, Ledger
+from pingsock.probe.clock import NEVER
+from pingsock.probe.ledger import Ledger
 from pingsock.probe.outcome import ANSWERED, FREE, SILENT, WAITING
 from pingsock.probe.records import INTERPOLATED, TO_KERNEL_STAMP
+from pingsock.probe.sent_probes import SEQUENCES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

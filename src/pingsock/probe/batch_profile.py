@@ -8,8 +8,8 @@ from array import array
 from socket import AF_INET, inet_ntop
 
 from pingsock.probe.flow import control_items, socket_settings
-from pingsock.probe.ledger import SEQUENCES
 from pingsock.probe.packed import WORD
+from pingsock.probe.sent_probes import SEQUENCES
 from pingsock.sockets.mmsg import CONTROL_HEADER, ReceiveBatch, SendBatch, join_control
 from pingsock.wire import linux
 from pingsock.wire.echo import echo_request

@@ -5,9 +5,8 @@ from __future__ import annotations
 from select import POLLIN, poll
 from time import monotonic_ns
 
-from pingsock.probe.clock import MILLISECOND
+from pingsock.probe.clock import MILLISECOND, NEVER
 from pingsock.probe.prober import Prober
-from pingsock.probe.schedule import NEVER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

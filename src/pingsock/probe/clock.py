@@ -21,6 +21,8 @@ from time import monotonic_ns, time_ns
 
 SECOND = 1_000_000_000
 MILLISECOND = 1_000_000
+NEVER = 2**63 - 1
+"""A time that does not come, in nanoseconds on any clock."""
 
 _TOGETHER = 50_000
 """Nanoseconds between two readings that count as one."""

@@ -30,7 +30,7 @@ import errno
 from collections import deque
 
 from pingsock.probe.absence import Absences
-from pingsock.probe.clock import MILLISECOND
+from pingsock.probe.clock import MILLISECOND, NEVER
 from pingsock.probe.course import Course
 from pingsock.probe.records import (
     IcmpError,
@@ -44,7 +44,7 @@ from pingsock.probe.records import (
     Timeout,
     Unmeasured,
 )
-from pingsock.probe.schedule import NEVER, Agenda, Pace, skipped_intervals
+from pingsock.probe.schedule import Agenda, Pace, skipped_intervals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections import deque
 from heapq import heapify, heappop, heappush
 
-from pingsock.probe.clock import MILLISECOND, SECOND
+from pingsock.probe.clock import MILLISECOND, NEVER, SECOND
 from pingsock.wire.value import Value
 
 TYPE_CHECKING = False
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     Entry = tuple[int, int, Course]
 
-NEVER = 2**63 - 1
 _BURST = 10 * MILLISECOND
 """What a limited rate may make up for after a late wake-up, as time; longer ones are lost, not hurried after."""
 

@@ -18,9 +18,8 @@ from select import EPOLLIN, epoll
 
 import trio
 
-from pingsock.probe.clock import SECOND
+from pingsock.probe.clock import NEVER, SECOND
 from pingsock.probe.prober import Prober
-from pingsock.probe.schedule import NEVER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -26,13 +26,12 @@ the round trip so that no more than one probe is under way.
 
 from __future__ import annotations
 
-from pingsock.probe.clock import MILLISECOND
+from pingsock.probe.clock import MILLISECOND, NEVER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pingsock.probe.tally import Tally
 
-NEVER = 2**63 - 1
 _SHORTEST_LAST_WAIT = 100_000_000
 """A round trip is measured between the kernel's stamps, so it says nothing of how long a reply waits to be read."""
 _PAUSE = 10 * MILLISECOND
