@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pingsock.run.channel import Borrow
-    from pingsock.sockets.served import Connection
+    from pingsock.sockets.served_descriptor import Connection
 
 READABLE = POLLIN | POLLERR
 _ONE = frames.count_to_bytes(1)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from pingsock.service.client import LentSocket
-    from pingsock.sockets.served import Connection
+    from pingsock.sockets.served_descriptor import Connection
 
 PROTOCOLS = {AF_INET: IPPROTO_ICMP, AF_INET6: IPPROTO_ICMPV6}
 

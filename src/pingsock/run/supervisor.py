@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from pingsock.run.seccomp import Listener, Notification
     from pingsock.run.sources import Sources
     from pingsock.run.watchdog import Watchdog
-    from pingsock.sockets.served import Connection
+    from pingsock.sockets.served_descriptor import Connection
     from pingsock.wire.syscalls import Architecture
 
 SOCKET_FLAGS = os.O_NONBLOCK | os.O_CLOEXEC
