@@ -106,6 +106,11 @@ def test_functions_are_short() -> None:
     assert statistics.median(node.end_lineno - node.lineno + 1 for node in functions if node.end_lineno) < 10
 
 
+def test_modules_are_short() -> None:
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in MODULES}
+    assert {name: length for name, length in lengths.items() if length > 400} == {}
+
+
 def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(), str(path))
 
