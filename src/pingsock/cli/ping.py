@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from _socket import AF_INET, AF_INET6, inet_pton
 
@@ -19,6 +20,8 @@ _IP_OPTIONS_BYTES = 40
 _FAMILY_OF_NAME = {"4": AF_INET, "6": AF_INET6}
 _MOST_OPERANDS, _MOST_TIMED_OPERANDS = 10, 5
 _TIMES_GIVEN = 3
+_USED_UP = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""What this process may have of descriptors or memory is used up; it can happen wherever something is opened."""
 _LINK_LOCAL_WARNING = (
     "Warning: IPv6 link-local address on ICMP datagram socket may require ifname or scope-id"
     " => use: address%<ifname|scope-id>"
@@ -41,6 +44,11 @@ def main(arguments: list[str], name: str = "ping") -> int:
     except Refused as refusal:
         _tell(refusal, output)
         status = refusal.status
+    except OSError as error:
+        if error.errno not in _USED_UP:
+            raise
+        output.warn(os.strerror(error.errno))
+        status = 2
     return output.close(status)
 
 
@@ -97,7 +105,8 @@ def _ping_first_reachable(settings: Settings, sockets: Sockets, output: Output) 
     _check_size(settings, sockets.family, host)
     sockets.describe()
     sockets.set_traffic_class()
-    _warn_of_missing_scope(host, output)
+    if sockets.asks_for_scopes:
+        _warn_of_missing_scope(host, output)
     destinations = _resolved(host)
     for number, destination in enumerate(destinations):
         is_last = number == len(destinations) - 1
