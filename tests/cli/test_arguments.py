@@ -108,7 +108,7 @@ def c_strtod(text: str) -> tuple[float, int]:
     return number, len(text.encode()) - len(rest.value or b"")
 
 
-NUMBERISH = st.text(alphabet="0123456789.eExXpP+-infatyINF \tgz_", max_size=14)
+NUMBERISH = st.text(alphabet="0123456789.eExXpP+-infatyINF \tgz_()", max_size=14)
 
 
 @given(NUMBERISH)
@@ -118,11 +118,14 @@ NUMBERISH = st.text(alphabet="0123456789.eExXpP+-infatyINF \tgz_", max_size=14)
 @example(".e1")
 @example("-infinityx")
 @example("nan")
+@example("-NaN(a_1)x")
+@example("nan()")
+@example("nan(1")
+@example("nan(1 2)")
+@example("inf(1)")
 @example("1e400")
 @example("0x1p-1080")
 def test_real_numbers_are_those_of_the_c_library(text: str) -> None:
-    if "nan(" in text.lower():
-        return
     number, rest, _ = real_number(text)
     expected, used = c_strtod(text)
 

@@ -140,6 +140,7 @@ ping -W nan 10.77.1.1
 ping -W 1e400 10.77.1.1
 ping -i -1 -c 1 10.77.1.1
 ping -i nan 10.77.1.1
+ping -i 'nan(12)' 10.77.1.1
 ping -i inf 10.77.1.1
 ping -i 1e10 10.77.1.1
 ping -i 1e400 10.77.1.1
@@ -444,6 +445,9 @@ ping -I 10.77.1.2 -c 1 server.test
 ping -I fd77:1::2 -c 1 fd77:2::2
 ping -I fd77:1::2 -c 1 server6.test
 ping -I fd77:1::2%far -c 1 fd77:2::2
+ping -I 0.0.0.0 -c 1 10.77.2.2
+ping -I :: -c 1 fd77:2::2
+ping -I 10.77.1.2 -I 0.0.0.0 -c 1 10.77.2.2
 ping -I fd77:1::2 -c 1 10.77.2.2
 ping -I 10.77.1.2 -c 1 fd77:2::2
 ping -I lo -c 1 -W .2 10.77.2.2
@@ -528,6 +532,7 @@ ping -N ipv4-all -c 1 -W .3 fd77:2::2
 ping -N name -N subject-name=server.test -c 1 -W .3 fd77:2::2
 ping -N subject-ipv4=10.77.2.2 -N ipv4 -c 1 -W .3 fd77:2::2
 ping -N name -N ipv6 -c 1 -W .3 fd77:2::2
+ping -N subject-fqdn=a -N ipv6-all -c 1 -W .3 fd77:2::2
 ping -N subject-ipv6=x -c 1 -W .3 fd77:2::2
 """
 
@@ -554,6 +559,7 @@ ping -f -c 2 -i .3 -W .3 10.78.1.9
 ping -f -c 2 -i .3 server.test
 ping -f -H -c 1 -i .3 server.test
 ping -f -c 1 -i .3 -D 10.77.3.1
+ping -f -D -O -c 2 -i .3 -W .3 10.77.3.99
 ping -f -i 2 -c 1 10.77.2.2
 ping -f -a -c 2 -i .2 10.77.2.2
 ping -i 0.002 -c 3 10.77.1.1
@@ -627,6 +633,7 @@ ping -c 1 -W 0.3 fe80::1%far
 ping -c 1 -W 0.2 fe80::1
 ping -c 1 -W 0.2 fe80::1%nope
 ping -c 1 -W 0.3 -I far fe80::1
+ping -4 -c 1 fe80::1
 """
 
 OPTIONS = """
@@ -708,6 +715,8 @@ NO_COLOR=1 TERM=xterm ping -i 0.2 10.77.2.2 [on a terminal, SIGQUIT after icmp_s
 """
 
 RAW = """
+ping -c 1 ::
+ping -c 1 -W 0.3 -I far fe80::1
 ping -c 2 -i .2 10.77.2.2
 ping -c 1 fd77:2::2
 ping -c 1 -v 10.77.2.2

@@ -406,6 +406,21 @@ ping -c 2 -i .3 10.78.1.46 # user
         "ping -c 1 -W .3 ff02::1\nping -c 1 -W 0.2 fe80::1",
     ),
     Difference(
+        "the unspecified address is this host for IPv6 too; a ping socket sends it to a router, and iputils lets it",
+        (
+            (r"^1\n", "0\n"),
+            (r"^From \S+ icmp_seq=1 Destination unreachable: .*", "64 bytes from ::1: icmp_seq=1 ttl=64 time=T ms"),
+            (r"0 received, \+1 errors, 100% (.*\n)\n", r"1 received, 0% \1rtt min/avg/max/mdev = T ms\n"),
+            (r"^far \S+ > :: ", "lo ::1 > ::1 "),
+        ),
+        "ping -c 1 :: # root user",
+    ),
+    Difference(
+        "a subject that is said to be a whole name ends as RFC 4620 has it, with one zero",
+        ((r"12 bytes 000100000000000001610000$", "11 bytes 0001000000000000016100"),),
+        "ping -N subject-fqdn=a -N ipv6-all -c 1 -W .3 fd77:2::2 # root",
+    ),
+    Difference(
         "a source that is to be shown is known",
         (("from :: : ", "from fe80::ff:fe00:f503%far : "),),
         "ping -B -W .3 -c 1 fe80::1%far",

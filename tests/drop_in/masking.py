@@ -16,7 +16,7 @@ MEASURED = (
     (rf"(min/avg/max/mdev|min/avg/ewma/max) = {_THREE_DECIMALS}(?:/{_THREE_DECIMALS}){{3}} ms", r"\1 = T ms"),
     (rf"ipg/ewma {_THREE_DECIMALS}/{_THREE_DECIMALS} ms", "ipg/ewma T ms"),
     (r"\bpipe \d+", "pipe N"),
-    (r"^\[\d{10}\.\d{6}\] ", "[NOW] "),
+    (r"^([.\b ]*)\[\d{10}\.\d{6}\] ", r"\1[NOW] "),
     # IP timestamps: in words of their own, at the end of lines that begin with a tab.
     (r"^((?:TS: )?\t(?:\S+(?: \(\S+\))?\t)?)-?\d+( absolute)?$", r"\1T\2"),
     # How many descriptors were open before is not what is compared.

@@ -127,13 +127,14 @@ def whole_number(text: str, lowest: int, highest: int) -> int:
 def real_number(text: str) -> tuple[float, str, bool]:
     """The number a text begins with, in the C locale; what stands behind it; and whether no double can hold it.
 
-    Decimal, hexadecimal ("0x1.8p3"), "inf" and "nan", as strtod(3); 0.0 if the text begins with none of them.
+    Decimal, hexadecimal ("0x1.8p3"), "inf", "nan" and "nan(WORD)", as strtod(3); 0.0 if the text begins with none.
     """
     start = len(text) - len(text.lstrip(_BLANKS))
     sign_ends = start + (text[start : start + 1] in ("-", "+"))
     word = _word_at(text[sign_ends : sign_ends + 8].lower())
     if word:
-        return float(text[start:sign_ends] + word), text[sign_ends + len(word) :], False
+        end = sign_ends + len(word)
+        return float(text[start:sign_ends] + word), text[_remark_end(text, end) if word == "nan" else end :], False
     end = _hexadecimal_end(text, sign_ends) or _decimal_end(text, sign_ends)
     if not end:
         return 0.0, text, False
@@ -150,6 +151,13 @@ def _is_zero(lower: str) -> bool:
 
 def _word_at(lower: str) -> str:
     return next((word for word in ("infinity", "inf", "nan") if lower.startswith(word)), "")
+
+
+def _remark_end(text: str, at: int) -> int:
+    """Where a word in brackets, which may stand behind "nan", ends; `at` itself if there is none."""
+    word, bracket, _ = text[at + 1 :].partition(")")
+    is_remark = text[at : at + 1] == "(" and bracket and word.isascii() and f"a{word}".replace("_", "a").isalnum()
+    return at + len(word) + 2 if is_remark else at
 
 
 def _decimal_end(text: str, at: int) -> int:

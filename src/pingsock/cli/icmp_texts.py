@@ -103,7 +103,7 @@ SEND_FAILURES = {
     errno.EACCES: "a route prohibits it, or it is a broadcast address",
     errno.ENETUNREACH: "no route leads there, or the source address has gone",
     errno.EHOSTUNREACH: "a route says unreachable",
-    errno.ENOBUFS: "the device's queue or the neighbour table is full",
+    errno.ENOBUFS: "the device's queue, the neighbour table or the send buffer is full",
     errno.ENODEV: "the interface has gone",
     errno.ENETDOWN: "the interface is down",
     errno.EADDRNOTAVAIL: "the source address has gone",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from pingsock.cli.output import STDOUT
+from pingsock.cli.ping_lines import date
 from pingsock.probe.outcome import packet_went_on
 from pingsock.probe.records import EchoReply, IcmpReport, SendFailure
 from pingsock.tools.ping import Corrupted, Sent, Unanswered
@@ -31,7 +32,7 @@ class Flood:
     def tell(self, record: object) -> None:
         """Print what is to be printed of a record."""
         if isinstance(record, Unanswered):
-            self._output.write(f"no answer yet for icmp_seq={record.sequence}\n")
+            self._output.write(f"{date(self._settings)}no answer yet for icmp_seq={record.sequence}\n")
         elif not self._settings.quiet:
             self._output.write(self._mark(record))
 

@@ -70,14 +70,7 @@ class Lines:
             self._output.write(text)
 
     def _date(self) -> str:
-        if not self._settings.dates:
-            return ""
-        if self._settings.extras is not None and self._settings.extras.iso_times:
-            from pingsock.cli.ping_iso_time import iso_time  # lazy: only with --time iso
-
-            return f"[{iso_time(time.time_ns())}] "
-        now = time.time_ns() // 1000
-        return f"[{now // 1_000_000}.{now % 1_000_000:06}] "
+        return date(self._settings)
 
     def _reply(self, record: EchoReply, *, corrupted: bool = False) -> str:
         settings = self._settings
@@ -138,3 +131,15 @@ class Lines:
         from pingsock.cli.icmp_texts import send_failure  # lazy: only when something failed
 
         self._output.warn(send_failure(record.target.family, record.errno, record.mtu))
+
+
+def date(settings: Settings) -> str:
+    """What stands before each line with -D and --time, with a blank behind; else ""."""
+    if not settings.dates:
+        return ""
+    if settings.extras is not None and settings.extras.iso_times:
+        from pingsock.cli.ping_iso_time import iso_time  # lazy: only with --time iso
+
+        return f"[{iso_time(time.time_ns())}] "
+    now = time.time_ns() // 1000
+    return f"[{now // 1_000_000}.{now % 1_000_000:06}] "

@@ -69,8 +69,7 @@ class Setup:
         """
         settings = self._settings
         self._choose_source()
-        if self.address[0] == "0.0.0.0":
-            self.address = (self.source[0], 0)
+        self._resolve_unspecified()
         if self.is_group:
             self._check_group()
         if settings.mtu_discovery is not None or self.is_group:
@@ -80,6 +79,13 @@ class Setup:
         if not self._ipv6:
             self._set_ip_options()
         self._set_sending()
+
+    def _resolve_unspecified(self) -> None:
+        """It is this host, though a ping socket of the kernel sends "::" to a router."""
+        if self.address[0] == "0.0.0.0":
+            self.address = (self.source[0], 0)
+        elif self.address[0] == "::":
+            self.address = ("::1", *self.address[1:])
 
     def _set_sending(self) -> None:
         settings = self._settings

@@ -165,6 +165,11 @@ class Sockets:
         )
         self._output.warn(f"{told}, hints.ai_family: {_FAMILY_NAMES[self.family]}")
 
+    @property
+    def asks_for_scopes(self) -> bool:
+        """Whether a link-local address needs its interface said, as iputils sees it: on ping sockets of IPv6."""
+        return self.family != AF_INET and self._type(AF_INET6) == "SOCK_DGRAM"
+
     def _descriptor(self, family: int) -> int:
         return self._opened[family].fileno() if family in self._opened else -1
 

@@ -59,11 +59,11 @@ def interface_or_source(settings: Settings, text: str) -> None:
         address, mark, scope = text.partition("%")
         if not _is_address(AF_INET6, address):
             raise Refused(f"invalid source address: {text}")
-        settings.source6, settings.strict_source = address, True
+        settings.source6, settings.strict_source = _unless_unspecified(AF_INET6, address), True
         if mark:
             settings.device = scope
     elif _is_address(AF_INET, text):
-        settings.source4, settings.strict_source = text, True
+        settings.source4, settings.strict_source = _unless_unspecified(AF_INET, text), True
     else:
         settings.device = text
 
@@ -74,6 +74,11 @@ def _is_address(family: int, text: str) -> bool:
     except (OSError, ValueError):
         return False
     return True
+
+
+def _unless_unspecified(family: int, address: str) -> str:
+    """The address; "" for the one that leaves the choice to the route."""
+    return address if any(inet_pton(family, address)) else ""
 
 
 def preload(settings: Settings, text: str) -> None:
