@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from socket import AF_INET, AF_INET6
@@ -15,6 +16,7 @@ import pytest
 
 from link.private_network import private_network
 from pingsock import lab
+from pingsock.probe import batch_profile
 from pingsock.probe.batch import BatchEngine, BatchProber
 from pingsock.probe.batch_channel import BatchChannel
 from pingsock.probe.batch_jobs import BatchRun
@@ -41,13 +43,18 @@ from pingsock.probe.records import (
 )
 from pingsock.probe.schedule import Plan
 from pingsock.probe.target import ProbeOptions, Target
+from pingsock.sockets.choose import open_ping_socket
 from pingsock.sockets.errors import InvalidArgument, NoPingSocket
+from pingsock.sockets.mmsg import ReceiveBatch
 from pingsock.wire.checksum import checksum_holds
+from probe.lab_bench import Clock
 
 __all__ = ["private_network"]
 
 LOOPBACK = 0x7F000001
 QUICK = Plan(timeout_ns=150 * MILLISECOND, interval_ns=0, late_window_ns=100 * MILLISECOND)
+PATIENT = QUICK.replace(timeout_ns=2 * SECOND)
+"""All who answer are in time, however busy the machine is."""
 MEASURED = {"round_trip_ns", "timed", "sent", "sequence", "statistics", "message"}
 """Fields that two runs cannot have in common; `message` is compared without what is random in it."""
 
@@ -262,15 +269,78 @@ def test_what_this_host_refuses_to_send() -> None:
 
 @pytest.mark.usefixtures("open_range")
 @pytest.mark.parametrize("never", [False, True])
-def test_probes_larger_than_a_network_s_mtu_are_fragmented_unless_they_must_not_be(never: bool) -> None:
-    options = ProbeOptions(dont_fragment=never)
+@pytest.mark.parametrize("count", [1, 2])
+def test_probes_larger_than_a_network_s_mtu_are_fragmented_unless_they_must_not_be(never: bool, count: int) -> None:
+    options, plan = ProbeOptions(dont_fragment=never), PATIENT.replace(count=count)
     with far_hosts("10.9.0.0/16", mtu=80):
-        targets = [target(f"10.9.1.{last}", options=options) for last in range(1, 100)]
-        targets[50:50] = [target(f"127.0.0.{last}", options=options) for last in range(1, 50)]
-        told = told_by_batch(targets, QUICK)
-        assert by_target(told) == by_target(told_by_blocking(targets, QUICK))
+        targets = [target(f"10.9.1.{last}", options=options) for last in range(1, 50)]
+        targets[25:25] = [target(f"127.0.0.{last}", options=options) for last in range(1, 50)]
+        told = told_by_batch(targets, plan)
+        assert by_target(told) == by_target(told_by_blocking(targets, plan))
     refused = [record for record in told if isinstance(record, SendFailure)]
-    assert len(refused) == (99 if never else 0)
+    assert len(refused) == (49 * count if never else 0)
+
+
+@pytest.mark.usefixtures("open_range")
+@pytest.mark.parametrize("least", [552, 68])
+def test_probes_are_fragmented_once_a_router_has_said_that_they_do_not_fit(least: int) -> None:
+    plan = PATIENT.replace(retries=1)
+    targets = [target(f"10.9.1.{last}") for last in range(1, 50)]
+    with open("/proc/sys/net/ipv4/route/min_pmtu", "w") as file:
+        file.write(str(least))
+    with far_hosts("10.9.0.0/16") as (network, _):
+        network.links[0].change(mtu=80)
+        told = told_by_batch(targets, plan)
+        subprocess.run(["ip", "route", "flush", "cache"], check=True)
+        assert by_target(told) == by_target(told_by_blocking(targets, plan))
+    assert Counter(map(type, told)) == {IcmpError: 49, Reply: 49, Summary: 49}
+
+
+@pytest.mark.usefixtures("open_range")
+@pytest.mark.parametrize("family", [AF_INET, AF_INET6])
+def test_replies_are_whole_while_shorter_ones_are_expected(family: int) -> None:
+    prefix = "10.9.0." if family == AF_INET else "2001:db8:9::"
+    with far_hosts("10.9.0.0/16", "2001:db8:9::/64") as (network, _):
+        network.node("far").rule({"do": "delay", "seconds": 0.05})
+        sizes = [(100, 0, 56, 600, 101)[number // 10 % 5] for number in range(1, 100)]
+        targets = [target(f"{prefix}{number}", options=ProbeOptions(size=size)) for number, size in enumerate(sizes, 1)]
+        # One that no block may hold, and is longer than all others that share its socket.
+        targets.append(target(f"{prefix}100", options=ProbeOptions(size=1000), answered_by_others=True))
+        targets.append(target(f"{prefix}101", options=ProbeOptions(size=800)))
+        targets.append(target(f"{prefix}102", options=ProbeOptions(size=1300), answered_by_others=True))
+        told = told_by_batch(targets, PATIENT)
+        assert by_target(told) == by_target(told_by_blocking(targets, PATIENT))
+    replies = [record for record in told if isinstance(record, Reply)]
+    assert len(replies) == 102
+    assert all(len(reply.message) == 8 + reply.target.options.size for reply in replies)
+
+
+@pytest.mark.usefixtures("open_range")
+def test_any_number_of_kinds_of_targets() -> None:
+    options = [ProbeOptions(hop_limit=1 + number) for number in range(100)]
+    targets = [target(f"127.0.0.{1 + number}", options=options[number % 100]) for number in range(200)]
+    with BatchProber(targets, PATIENT) as prober:
+        told = [what for _, what in prober.happenings()]
+        assert len(prober._profiles) <= 16
+        assert len(prober._reply_buffers) <= 16
+    replies = [record for what in told for record in (what if isinstance(what, Replies) else [what])]
+    assert {record.target for record in replies if isinstance(record, Reply)} == set(targets)
+
+
+@pytest.mark.usefixtures("open_range")
+def test_batches_that_end_early_are_read_to_the_end_before_a_probe_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupted(ReceiveBatch):
+        """As if an ICMP error came during each call."""
+
+        def receive(self, descriptor: int, flags: int) -> int:
+            self.capacity = 3
+            return super().receive(descriptor, flags)
+
+    monkeypatch.setattr(batch_profile, "ReceiveBatch", Interrupted)
+    with BatchProber(ipv4_blocks(LOOPBACK, 20), QUICK.replace(timeout_ns=1)) as prober:
+        told = [what for _, what in prober.happenings()]
+    assert Counter(map(type, told)) == {Late: 20, Summary: 20}
+    assert {record.revises for record in told if isinstance(record, Late)} == {""}
 
 
 @pytest.mark.usefixtures("open_range")
@@ -397,6 +467,15 @@ def test_a_range_as_blocks_has_all_addresses_in_order() -> None:
     )
 
 
+def test_blocks_are_neither_empty_nor_so_large_that_all_in_them_may_be_under_way_at_once() -> None:
+    large = TargetBlock.from_packed(AF_INET, bytes(range(256)) * 160)
+    empty = TargetBlock.from_packed(AF_INET6, b"")
+    parts = blocks_of([empty, large, empty, large.part(range(7))])
+    blocks = [part for part in parts if isinstance(part, TargetBlock)]
+    assert [len(block) for block in blocks] == [4096, 4096, 2048, 7]
+    assert [each for block in blocks for each in block] == [*large, *large.part(range(7))]
+
+
 def test_targets_are_joined_while_they_are_alike() -> None:
     other = ProbeOptions(size=10)
     group = target("10.0.0.9", answered_by_others=True)
@@ -437,6 +516,22 @@ def test_a_prober_that_is_kept_away_for_long_tells_of_every_silent_probe() -> No
     assert sum(issubclass(kind, Timeout) for kind in kinds) == 600
 
 
+@pytest.mark.usefixtures("open_range")
+def test_a_rate_counts_what_this_host_refuses_once() -> None:
+    subprocess.run(["ip", "route", "add", "unreachable", "10.66.0.0/16"], check=True)
+    hosts = int.from_bytes(bytes((10, 66, 1, 0)), "big")
+    clock = Clock()
+    begin = clock.now
+    plan = QUICK.replace(rate=1000.0)
+    with BatchProber(ipv4_blocks(hosts, 300), plan, clock=clock.monotonic_ns, clocks=clock.both) as prober:
+        kinds: Counter[type] = Counter()
+        while prober.engine.busy:
+            clock.now = max(clock.now, prober.turn([]))
+            kinds.update(type(what) for _, what in prober.engine.take())
+    assert kinds == {SendFailure: 300, Summary: 300}
+    assert 280 * MILLISECOND < clock.now - begin < 320 * MILLISECOND
+
+
 def test_a_rate_lets_through_what_it_allows_and_no_more() -> None:
     engine = BatchEngine(rate=1000.0)
     now = 1_000_000 * MILLISECOND
@@ -460,6 +555,38 @@ def test_served_sockets_get_their_probes_one_by_one() -> None:
     told = told_by_batch(ipv4_blocks(LOOPBACK, 100), QUICK, kinds=("embedded",))
     assert [type(record) for record in told].count(Reply) == 100
     assert [type(record) for record in told].count(Summary) == 100
+
+
+@pytest.mark.usefixtures("open_range")
+def test_where_the_next_socket_is_a_served_one_probes_are_sent_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = iter(["kernel", "embedded"])
+
+    def another(family: int, **_settings: Any) -> Any:
+        return open_ping_socket(family, kinds=(next(kinds),))
+
+    monkeypatch.setattr(BatchChannel, "reserve", lambda *_arguments: 40)
+    with far_hosts("10.9.0.0/16") as (network, _):
+        network.node("far").rule("drop", destination="10.9.1.0/26")
+        targets = [target(f"10.9.1.{last}") for last in range(100)]
+        plan = QUICK.replace(timeout_ns=SECOND)
+        with BatchProber(targets, plan, open_socket=another) as prober:
+            told = [what for _, what in prober.happenings()]
+            assert [channel.sock.kind for channel in prober.channels.values()] == ["kernel", "embedded"]
+        records = [record for what in told for record in (what if isinstance(what, Replies) else [what])]
+        assert by_target(records) == by_target(told_by_blocking(targets, plan))
+
+
+@pytest.mark.usefixtures("open_range")
+def test_a_socket_that_cannot_be_set_up_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_arguments: object) -> int:
+        raise OSError(errno.ENOMEM, "no memory")
+
+    monkeypatch.setattr(BatchChannel, "reserve", refuse)
+    descriptors = set(os.listdir("/proc/self/fd"))
+    with BatchProber(ipv4_blocks(LOOPBACK, 9), QUICK) as prober, pytest.raises(OSError, match="no memory"):
+        list(prober.happenings())
+    del prober
+    assert set(os.listdir("/proc/self/fd")) == descriptors
 
 
 @pytest.mark.usefixtures("open_range")

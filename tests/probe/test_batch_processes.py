@@ -328,6 +328,14 @@ for _ in results:
 """
 
 
+def open_process(pid: int) -> int | None:
+    """None if it has ended by now."""
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
+
+
 def ended(ends: Callable[[subprocess.Popen[bytes]], None], text: str = PROGRAM) -> tuple[bytes, int]:
     """Run a program over two processes until it is ended: they are gone then. Errors and exit status."""
     program = subprocess.Popen(
@@ -340,15 +348,16 @@ def ended(ends: Callable[[subprocess.Popen[bytes]], None], text: str = PROGRAM) 
     with program:
         assert program.stdout is not None
         assert program.stderr is not None
-        watched = [os.pidfd_open(int(pid)) for pid in program.stdout.readline().split()]
+        processes = program.stdout.readline().split()
+        assert len(processes) == 2
+        watched = [descriptor for pid in processes if (descriptor := open_process(int(pid))) is not None]
         ends(program)
         errors = program.stderr.read()
         program.wait()
         # A pidfd is readable when its process has ended.
-        gone = [bool(select.select([each], [], [], 60)[0]) for each in watched]
         for each in watched:
+            assert select.select([each], [], [], 60)[0]
             os.close(each)
-    assert gone == [True, True]
     return errors, program.returncode
 
 

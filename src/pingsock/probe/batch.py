@@ -18,7 +18,7 @@ import errno
 
 from pingsock.probe.batch_channel import BatchChannel
 from pingsock.probe.batch_ledger import BatchLedger
-from pingsock.probe.batch_profile import CAPACITY, Profile, ReplyBuffer
+from pingsock.probe.batch_profile import CAPACITY, Profile
 from pingsock.probe.batch_targets import TargetBlock, blocks_of
 from pingsock.probe.blocking import BlockingProber
 from pingsock.probe.clock import MILLISECOND, NEVER
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Any
 
+    from pingsock.probe.batch_profile import ReplyBuffers
     from pingsock.probe.batch_replies import Replies
     from pingsock.probe.course import Course
     from pingsock.probe.engine import Lane
@@ -49,8 +50,8 @@ _FULL_QUEUE_PAUSE = MILLISECOND
 _AT_ONCE = 0
 _MOST_LANES = 16
 """Sockets of one prober: 130,000 probes under way, and a million sequence numbers."""
-_ICMP_HEADER = 8
-_LARGEST_RUN = 4096
+_PROFILES_KEPT = 16
+"""Each kind of target has one, with buffers of hundreds of packets; more are made anew."""
 _RUNS_AT_ONCE = 4
 """Runs of groups sent, as long as all their replies come at once, before the engine is asked what else is due."""
 
@@ -120,7 +121,7 @@ class BatchProber(BlockingProber):
         self.plan = plan
         self.engine = self._groups_of = BatchEngine(rate=plan.rate, summaries=settings.get("summaries", True))
         self._profiles: dict[tuple[int, ProbeOptions], Profile] = {}
-        self._reply_buffers: dict[tuple[int, int], ReplyBuffer] = {}
+        self._reply_buffers: ReplyBuffers = {}
         self._blocks = blocks_of(targets)
         self._block: TargetBlock | None = None
         self._profile: Profile | None = None
@@ -176,10 +177,12 @@ class BatchProber(BlockingProber):
         return super()._readable(nanoseconds)
 
     def _collect(self, lane: Lane) -> bool:
-        channel = self.channels[lane]
+        channel, now = self.channels[lane], self._clock()
         everything = channel.collect()
         # Where no reply is missing none was dropped.
         if lane.ledger.waiting:
+            if isinstance(channel, BatchChannel) and lane.ledger.next_deadline() <= now:
+                everything = channel.collect(to_the_end=True)
             self.engine.dropped(lane, channel.drops(), self._clock())
         return everything
 
@@ -207,7 +210,7 @@ class BatchProber(BlockingProber):
         if not self._has_batch_lanes(profile.settings):
             self._send_singly(block, now)
             return None
-        lane, room = self._lane_with_room(profile.settings, min(len(block) - self._first, _LARGEST_RUN), now)
+        lane, room = self._lane_with_room(profile.settings, len(block) - self._first, now)
         if lane is None:
             return None
         self._allowed = self._allowed or self._groups_of.allow(now, room)
@@ -255,7 +258,7 @@ class BatchProber(BlockingProber):
         lanes = self._groups_of.lanes_for(settings)
         if not lanes:
             return self._groups_of.want_lane(settings, self._clock())
-        return isinstance(lanes[0].ledger, BatchLedger)
+        return all(isinstance(lane.ledger, BatchLedger) for lane in lanes)
 
     def _send_singly(self, block: TargetBlock, now: int) -> None:
         """Make courses of a block's targets, where groups cannot be sent."""
@@ -302,10 +305,9 @@ class BatchProber(BlockingProber):
             return False
         if number == errno.EMSGSIZE and channel.allow_fragments():
             return True
-        # The engine knows what to do with a probe that is refused.
+        # The engine knows what to do with a probe that is refused, and asks for a permission of its own.
         self.engine.add(self.course(block.target(self._first), self.plan), now)
         self._first += 1
-        self._allowed -= 1
         if number in NO_ROOM:
             self._paused_until = now + _PAUSE
             return False
@@ -327,14 +329,13 @@ class BatchProber(BlockingProber):
     # Opening
 
     def _profile_of(self, block: TargetBlock) -> Profile:
-        profile = self._profiles.get((block.family, block.options))
-        if profile is None:
-            length = _ICMP_HEADER + block.options.size
-            replies = self._reply_buffers.setdefault((block.family, length), ReplyBuffer(block.family, length))
-            profile = self._profiles[block.family, block.options] = Profile(
-                block, self._payload(block.options), replies
-            )
-        return profile
+        key = block.family, block.options
+        if key not in self._profiles:
+            if len(self._profiles) >= _PROFILES_KEPT:
+                self._profiles.clear()
+                self._reply_buffers.clear()
+            self._profiles[key] = Profile(block, self._payload(block.options), self._reply_buffers)
+        return self._profiles[key]
 
     def _add_lane(self, settings: SocketSettings, sock: PingSocket) -> None:
         if sock.kind not in KERNEL_KINDS:
@@ -347,8 +348,13 @@ class BatchProber(BlockingProber):
         plan = self.plan
         family, *_, largest = settings
         ledger = BatchLedger(family, self._stepwatch, self.token, plan.timeout_ns, plan.late_window_ns, self._admit)
-        channel = BatchChannel(sock, ledger, self._stepwatch, hear, largest, self._groups_of.tell_replies)
-        room = channel.reserve(self._in_flight, largest)
+        try:
+            tell = self._groups_of.tell_replies
+            channel = BatchChannel(sock, ledger, self._stepwatch, hear, largest, tell, clocks=self._clocks)
+            room = channel.reserve(self._in_flight, largest)
+        except BaseException:
+            sock.close()
+            raise
         lane = self.engine.add_lane(settings, ledger, room, self._clock() + _WARM_UP)
         self.channels[lane] = channel
         self._on_open(lane, channel)

@@ -22,7 +22,9 @@ Some facts about the identification of IPv4 packets
 What this means here
 --------------------
 
-Probes so small that they fit everywhere are sent with IP_PMTUDISC_DO; until one does not fit.
+Probes so small that they fit everywhere are sent with IP_PMTUDISC_DO; until one does not fit, as this host or a router
+says. What is under way then over such a path is lost, where an ordinary socket loses the first probe of each target,
+and none if the kernel knew the path.
 """
 
 from __future__ import annotations
@@ -35,12 +37,13 @@ from socket import ntohs
 from pingsock.probe.batch_profile import CAPACITY, CHECKSUM_AT, SECONDS_OCTET, SEQUENCE_AT, SEQUENCE_NUMBERS
 from pingsock.probe.batch_replies import Replies, ScatteredReplies
 from pingsock.probe.channel import Channel
-from pingsock.probe.clock import SECOND
+from pingsock.probe.clock import SECOND, read_clocks
 from pingsock.probe.outcome import WAITING
 from pingsock.probe.packed import WORD
 from pingsock.probe.prober import NEVER_FRAGMENT
+from pingsock.probe.records import IcmpError
 from pingsock.sockets.mmsg import MessageImage, split_control
-from pingsock.wire import linux
+from pingsock.wire import linux, types
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,13 +52,16 @@ if TYPE_CHECKING:
     from pingsock.probe.batch_ledger import BatchLedger, Group
     from pingsock.probe.batch_profile import Profile, ReplyBuffer
     from pingsock.probe.clock import Stepwatch
+    from pingsock.probe.flow import Flow
     from pingsock.probe.records import Record, Stray
     from pingsock.sockets.choose import PingSocket
 
 _ECHO_REPLY = {True: 0, False: 129}
+_ICMP_HEADER = 8
 _ALL_WAITING = (WAITING,) * CAPACITY
 _FITS_EVERYWHERE = 100
 """Bytes of payload with which a packet, of 128 bytes then, fits into the MTU of every network in use."""
+_TOO_BIG = types.ICMP4_DESTINATION_UNREACHABLE, types.FRAGMENTATION_NEEDED
 _ROUNDS = 8
 """Batches read before it is looked whether something is due."""
 
@@ -71,12 +77,21 @@ class BatchChannel(Channel):
         hear: Callable[[Record | Stray], None],
         largest: int,
         hear_replies: Callable[[Replies], None],
+        *,
+        clocks: Callable[[], tuple[int, int]] = read_clocks,
     ) -> None:
-        super().__init__(sock, ledger, stepwatch, hear, largest)
+        def hear_of_fragments(record: Record | Stray) -> None:
+            if type(record) is IcmpError and (record.type, record.code) == _TOO_BIG:
+                self.allow_fragments()
+            hear(record)
+
+        super().__init__(sock, ledger, stepwatch, hear_of_fragments, largest, clocks=clocks)
         self.batch_ledger = ledger
         self.stepwatch = stepwatch
         self.hear_replies = hear_replies
         self._profile: Profile | None = None
+        self._longest = 0
+        """Bytes of the longest probe so far, to which replies may come."""
         self.template = b""
         # Reading a stamp of each send costs a fifth of the rate; the times of sending are interpolated.
         sock.setsockopt(linux.SOL_SOCKET, linux.SO_TIMESTAMPING, 0)
@@ -89,26 +104,44 @@ class BatchChannel(Channel):
         """Let probes be fragmented after all; False if they may be already, or nobody wants them to be."""
         if self._is_never_fragmented:
             self._is_never_fragmented = False
+            self._exceeded_mtu = 0
             self.sock.setsockopt(linux.SOL_IP, linux.IP_MTU_DISCOVER, linux.IP_PMTUDISC_WANT)
             return True
         return False
+
+    def send(self, flow: Flow, sequence: int, payload: bytes) -> int:
+        """As `Channel.send`."""
+        if _ICMP_HEADER + len(payload) > self._longest:
+            # There is no room for the reply in the buffers that are in use.
+            self._longest = _ICMP_HEADER + len(payload)
+            self._profile = None
+        failure = super().send(flow, sequence, payload)
+        if failure == errno.EMSGSIZE and self.allow_fragments():
+            return super().send(flow, sequence, payload)
+        return failure
 
     def expect(self, profile: Profile) -> None:
         """Ordinary replies from now on are to such probes. The socket must have its identifier."""
         if self._profile is profile:
             return
         self._profile = profile
-        buffer, ident = profile.replies, self.sock.getsockname()[1]
+        self._longest = max(self._longest, profile.length)
+        buffer = self._reply_buffer = profile.reply_buffer(self._longest)
+        ident = self.sock.getsockname()[1]
         self.template = struct.pack(">BBHHH", _ECHO_REPLY[buffer.is_ipv4], 0, 0, ident, 0) + profile.payload
         self._image = MessageImage(buffer.batch, self.template)
         self._expected_checksums = self._image.column(CHECKSUM_AT, "H")
         self._expected_sequences = self._image.column(SEQUENCE_AT, "H")
 
-    def collect(self) -> bool:
-        """As `Channel.collect`, in batches."""
+    def collect(self, *, to_the_end: bool = False) -> bool:
+        """As `Channel.collect`, in batches.
+
+        A batch that is not full was the last one, unless an ICMP error came meanwhile: it ends a batch, too. Only what
+        is read `to_the_end` is read until there is nothing left for sure.
+        """
         if self._profile is None:
             return super().collect()
-        buffer = self._profile.replies
+        buffer = self._reply_buffer
         for _ in range(_ROUNDS):
             try:
                 count = buffer.batch.receive(self.sock.fileno(), linux.MSG_DONTWAIT)
@@ -120,7 +153,7 @@ class BatchChannel(Channel):
             else:
                 if not self._accept_in_order(buffer, count):
                     _Batch(self, buffer, count).accept(0, count)
-                if count < CAPACITY or not self.ledger.waiting:
+                if not self.ledger.waiting or (count < CAPACITY and not to_the_end):
                     return True
         return False
 

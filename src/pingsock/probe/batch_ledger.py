@@ -279,7 +279,8 @@ class BatchLedger(Ledger):
         # What was decided long ago is forgotten first: what falls silent now has its record still to come.
         sent_singly = super().silent(now, most, read_until)
         expired: list[int] = []
-        while len(expired) < most and self._first_group_deadline() <= now:
+        # Groups that have no waiting probe leave the queue even if no more is wanted: their numbers may be free now.
+        while self._first_group_deadline() <= now and len(expired) < most:
             group = self._pending.popleft()
             sequence = self._waiting_in(group)
             while sequence >= 0:

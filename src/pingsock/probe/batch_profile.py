@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pingsock.probe.batch_ledger import Group
     from pingsock.probe.batch_targets import TargetBlock
 
+    ReplyBuffers = dict[tuple[int, int, int], "ReplyBuffer"]
+
 CAPACITY = 256
 CHECKSUM_AT, SEQUENCE_AT = 2, 6
 _ADDRESS_COLUMNS = {AF_INET: ((4, "I"),), linux.AF_INET6: ((8, "Q"), (16, "Q"))}
@@ -36,7 +38,7 @@ _HOP_LIMIT_OCTET = _HOP_LIMIT_AT + (3 if _BIG_ENDIAN else 0)
 """The only byte of a hop limit that is not zero."""
 _SOCKADDR = {True: struct.Struct(linux.SOCKADDR_IN_LAYOUT), False: struct.Struct(linux.SOCKADDR_IN6_LAYOUT)}
 _LONGER_REPLY = 64
-"""Room for replies that are longer than their probe; more is cut off."""
+"""Room for replies that are longer than any probe; more is cut off."""
 
 
 def _network_order() -> memoryview:
@@ -51,12 +53,11 @@ SEQUENCE_NUMBERS = _network_order()
 
 
 class ReplyBuffer:
-    """Buffers for a batch of replies of one length; the channels of a driver share them."""
+    """Buffers for a batch of replies of `length` bytes, and room for `longest`; the channels of a driver share them."""
 
-    def __init__(self, family: int, length: int) -> None:
+    def __init__(self, family: int, length: int, longest: int) -> None:
         self.is_ipv4 = family == AF_INET
-        self.length = length
-        self.batch = ReceiveBatch(family, CAPACITY, length, length + _LONGER_REPLY, _CONTROL_LENGTH)
+        self.batch = ReceiveBatch(family, CAPACITY, length, longest + _LONGER_REPLY, _CONTROL_LENGTH)
         batch = self.batch
         self.checksums = batch.message_column(CHECKSUM_AT, "H")
         self.sequences = batch.message_column(SEQUENCE_AT, "H")
@@ -81,22 +82,31 @@ class ReplyBuffer:
 
 
 class Profile:
-    """Buffers for probes that look alike."""
+    """Buffers for probes that look alike. `reply_buffers` are those there are already."""
 
-    def __init__(self, block: TargetBlock, payload: bytes, replies: ReplyBuffer) -> None:
+    def __init__(self, block: TargetBlock, payload: bytes, reply_buffers: ReplyBuffers) -> None:
         target = block.target(0)
         family = block.family
         self.settings = socket_settings(target)
         self.payload = payload
-        self.replies = replies
+        self._family = family
+        self._reply_buffers = reply_buffers
         self.group: Group | None = None
         """The last group that was sent from here."""
         message = echo_request(family, 0, 0, self.payload)
-        self.batch = SendBatch(family, CAPACITY, len(message), join_control(control_items(target)))
+        self.length = len(message)
+        self.batch = SendBatch(family, CAPACITY, self.length, join_control(control_items(target)))
         self._sequences = self.batch.message_column(SEQUENCE_AT, "H")
         self._addresses = [self.batch.name_column(at, kind) for at, kind in _ADDRESS_COLUMNS[family]]
         self.batch.messages[:] = message.ljust(self.batch.stride, b"\0") * CAPACITY
         self.batch.name_column(0, "H")[:] = array("H", [family]) * CAPACITY
+
+    def reply_buffer(self, longest: int) -> ReplyBuffer:
+        """For replies to these probes, and to others of up to `longest` bytes."""
+        key = self._family, self.length, longest
+        if key not in self._reply_buffers:
+            self._reply_buffers[key] = ReplyBuffer(*key)
+        return self._reply_buffers[key]
 
     def fill(self, block: TargetBlock, first: int, count: int, sequence: int) -> None:
         """Prepare probes of so many targets of the block, with sequence numbers from `sequence` on."""

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 LARGEST_RUN = 512
 """Most single targets that `blocks_of` joins to a block."""
-_RANGE_MASK = 0xFFF
-"""Blocks of a range are 4096 addresses, aligned."""
+LARGEST_BLOCK = 4096
+"""Most targets of a block that `blocks_of` makes: however much is under way, what is begun is ended; and workers share
+blocks, not targets. Blocks of a range end at its multiples."""
 _LAST_OCTETS = bytes(range(256))
 _LINK_LOCAL = 0xFE80 << 112
 _LINK_LOCAL_MASK = 0xFFC0 << 112
@@ -94,7 +95,7 @@ def ipv4_blocks(first: int, count: int, options: ProbeOptions = DEFAULT_OPTIONS)
     """`count` IPv4 addresses from the number `first` on, as blocks."""
     last = first + count
     while first < last:
-        end = min((first | _RANGE_MASK) + 1, last)
+        end = min((first | LARGEST_BLOCK - 1) + 1, last)
         yield TargetBlock.from_packed(AF_INET, _packed_range(first, end), options)
         first = end
 
@@ -113,20 +114,25 @@ def _packed_range(first: int, end: int) -> bytes:
 
 
 def blocks_of(stream: Iterable[Target | TargetBlock], largest: int = LARGEST_RUN) -> Iterator[TargetBlock | Target]:
-    """The same targets in the same order, in blocks; those that no block may hold come singly."""
+    """The same targets in the same order, in blocks, none too large; those that no block may hold come singly."""
     run: list[Target] = []
     for item in stream:
         if run and (len(run) == largest or type(item) is not Target or not can_share_block(run[0], item)):
             yield TargetBlock.from_targets(run)
             run = []
         if isinstance(item, TargetBlock):
-            yield item
+            yield from _parts(item)
         elif can_share_block(item, item):
             run.append(item)
         else:
             yield item
     if run:
         yield TargetBlock.from_targets(run)
+
+
+def _parts(block: TargetBlock) -> Iterator[TargetBlock]:
+    for first in range(0, len(block), LARGEST_BLOCK):
+        yield block.part(range(first, min(first + LARGEST_BLOCK, len(block))))
 
 
 def can_share_block(first: Target, other: Target) -> bool:

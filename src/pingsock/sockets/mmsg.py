@@ -19,8 +19,9 @@ An *image* is an array as it should be after a call: whether everything is as it
 Some facts about these calls
 ----------------------------
 
-* Both return how many messages were dealt with. An error is told only if it met the first one; met later, it is
-  kept and returned by the next call.
+* Both return how many messages were dealt with. An error is told only if it met the first one. Met later, it is kept by
+  recvmmsg for the next call; sendmmsg forgets it, and the next call meets it again, unless it was about a packet sent
+  before: an ICMP error is told once. Its entry stays in the error queue.
 * recvmmsg writes the lengths of name and control data and the flags into the headers, so these must be set again
   before each call; unless it wrote what was there before.
 * ctypes releases the interpreter lock while they run.
