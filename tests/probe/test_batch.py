@@ -558,6 +558,19 @@ def test_served_sockets_get_their_probes_one_by_one() -> None:
 
 
 @pytest.mark.usefixtures("open_range")
+@pytest.mark.parametrize("kind", ["kernel", "embedded"])
+def test_targets_that_have_to_wait_for_others_cost_no_turns(kind: str) -> None:
+    with far_hosts("10.9.0.0/16") as (network, _):
+        network.node("far").configure(answers=())
+        hosts, turns = int.from_bytes(bytes((10, 9, 1, 0)), "big"), 0
+        with BatchProber(ipv4_blocks(hosts, 40), QUICK, kinds=(kind,), in_flight=10) as prober:
+            while prober.engine.busy:
+                prober.step()
+                turns += 1
+    assert turns < 400
+
+
+@pytest.mark.usefixtures("open_range")
 def test_where_the_next_socket_is_a_served_one_probes_are_sent_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     kinds = iter(["kernel", "embedded"])
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ from hypothesis import strategies as st
 from link.private_network import private_network
 from pingsock.probe import batch_processes, batch_sharing
 from pingsock.probe.batch_jobs import BatchRun
+from pingsock.probe.batch_ledger import Group
 from pingsock.probe.batch_messages import (
     BEGIN,
     ENDED,
@@ -36,7 +38,7 @@ from pingsock.probe.batch_messages import (
     take_messages,
 )
 from pingsock.probe.batch_processes import LostProcess, ProcessWorker
-from pingsock.probe.batch_replies import Replies
+from pingsock.probe.batch_replies import Replies, ScatteredReplies
 from pingsock.probe.batch_targets import TargetBlock, ipv4_blocks
 from pingsock.probe.batch_worker import Worker, main
 from pingsock.probe.clock import MILLISECOND
@@ -458,6 +460,29 @@ def test_replies_are_moved_as_they_are_in_any_order() -> None:
                     assert moved.targets() == what.targets()
                     assert list(moved.interpolated) == list(what.interpolated)
                     assert len(moved) == len(what)
+
+
+def test_moved_replies_of_targets_of_several_kinds_are_those_of_these_targets() -> None:
+    kinds = ProbeOptions(hop_limit=7), ProbeOptions(hop_limit=9)
+    blocks = [next(ipv4_blocks(LOOPBACK + 256 * number, 9, kind)) for number, kind in enumerate(kinds)]
+    groups = [Group(block, 2, 5, 100 * number, 0, 10, 1000, 0) for number, block in enumerate(blocks)]
+    order = [(1, 103), (0, 1), (1, 100), (0, 4), (0, 0)]
+    columns = array("i", range(500, 505)).tobytes(), bytes(range(60, 65)), bytes(range(10))
+    replies = ScatteredReplies(
+        [groups[number] for number, _ in order],
+        [each for _, each in order],
+        3,
+        [*range(0, 50, 10)],
+        *columns,
+        bytes(64),
+    )
+    expected = [blocks[number].target(2 + each - 100 * number) for number, each in order]
+    moved = pickle.loads(pickle.dumps(replies))
+    for each in (replies, moved):
+        assert each.targets() == [record.target for record in each if isinstance(record, Reply)] == expected
+        assert each.hosts() == [target.host for target in expected]
+        assert each.interpolated == [500, 491, 482, 473, 464]
+    assert list(moved) == list(replies)
 
 
 def test_moved_replies_are_small() -> None:

@@ -166,6 +166,8 @@ class BatchProber(BlockingProber):
         if self._profile is None:
             return NEVER if self._is_full() else now
         lanes = self._groups_of.lanes_for(self._profile.settings)
+        if not _take_groups(lanes) and self._is_full():
+            return NEVER
         room = min((lane.takes_again_at(now) for lane in lanes), default=now)
         return max(room, self._paused_until, self._groups_of.allows_from())
 
@@ -258,7 +260,7 @@ class BatchProber(BlockingProber):
         lanes = self._groups_of.lanes_for(settings)
         if not lanes:
             return self._groups_of.want_lane(settings, self._clock())
-        return all(isinstance(lane.ledger, BatchLedger) for lane in lanes)
+        return _take_groups(lanes)
 
     def _send_singly(self, block: TargetBlock, now: int) -> None:
         """Make courses of a block's targets, where groups cannot be sent."""
@@ -362,6 +364,10 @@ class BatchProber(BlockingProber):
 
 def _targets_of(item: Target | TargetBlock) -> Iterable[Target]:
     return item if isinstance(item, TargetBlock) else (item,)
+
+
+def _take_groups(lanes: Iterable[Lane]) -> bool:
+    return all(isinstance(lane.ledger, BatchLedger) for lane in lanes)
 
 
 def _ledger_of(lane: Lane) -> BatchLedger:
