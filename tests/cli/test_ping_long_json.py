@@ -265,8 +265,10 @@ def test_errors_and_timeouts_are_objects_and_status_1(network: PingNetwork) -> N
 
     assert kinds(objects(unreachable)) == ["start", "icmp_error", "summary"]
     assert objects(unreachable)[1]["reporter"] == "10.77.1.1"
-    assert kinds(objects(silent)) == ["start", "timeout", "timeout", "summary"]
-    assert objects(silent)[-1]["timeouts"] == 2
+    # On a busy machine ping may not have run when the time was up, and says so.
+    told = kinds(objects(silent))
+    assert (told[0], set(told[1:3]) <= {"timeout", "unmeasured"}, told[3:]) == ("start", True, ["summary"])
+    assert objects(silent)[-1]["timeouts"] == told.count("timeout")
     assert (unreachable.status, silent.status) == (1, 1)
     for each in objects(unreachable) + objects(silent):
         assert undocumented(each) == set()

@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -38,14 +39,12 @@ def network() -> Iterator[PingNetwork]:
 
 
 @pytest.fixture
-def public(tmp_path: Path) -> Path:
+def public() -> Iterator[Path]:
     """A directory in which the ordinary user may write."""
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.stat().st_uid == os.getuid() and folder != Path("/"):
-            with contextlib.suppress(PermissionError):
-                folder.chmod(folder.stat().st_mode | 0o055)
-    tmp_path.chmod(0o777)
-    return tmp_path
+    # Not within pytest's own, which the start of another run closes to others again.
+    with tempfile.TemporaryDirectory(prefix="pingsock-public-") as folder:
+        Path(folder).chmod(0o777)
+        yield Path(folder)
 
 
 def sweep(network: PingNetwork, *arguments: str, given: bytes | None = None) -> Result:
