@@ -3,13 +3,41 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from pingsock.run.descriptors import Borrower, free_number, inode_of, still_open
+from pingsock.run.descriptors import PIDFD_THREAD, Borrower, free_number, inode_of, still_open
+
+SECOND_THREAD = """
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static pthread_t first;
+
+static void *second(void *unused)
+{
+    char byte;
+    pthread_join(first, 0);
+    printf("%d\\n", gettid());
+    fflush(stdout);
+    return (void *)(read(0, &byte, 1) == 2);
+}
+
+int main(void)
+{
+    pthread_t thread;
+    first = pthread_self();
+    pthread_create(&thread, 0, second, 0);
+    pthread_exit(0);
+}
+"""
 
 
 def inode(sock: socket.socket) -> int:
@@ -62,6 +90,35 @@ def test_a_socket_is_borrowed_from_a_process(holder: tuple[subprocess.Popen[byte
     with pytest.raises(OSError, match=r"."), borrower.borrow(process.pid, number, wanted):
         pass
     borrower.close()
+
+
+def test_a_socket_is_borrowed_from_a_thread_that_outlives_the_first_of_its_process(tmp_path: Path) -> None:
+    if shutil.which("gcc") is None:
+        pytest.skip("needs gcc")
+    program = tmp_path / "threads"
+    source = tmp_path / "threads.c"
+    source.write_text(SECOND_THREAD)
+    subprocess.run(["gcc", "-pthread", "-o", program, source], check=True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        number, wanted = sock.fileno(), inode(sock)
+        process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[number])
+    assert process.stdout is not None
+    thread = int(process.stdout.readline())
+    borrower = Borrower()
+    if not knows_threads():
+        pytest.skip("this kernel has no pidfd of a thread")
+    with borrower.borrow(thread, number, wanted) as borrowed:
+        assert inode(borrowed) == wanted
+    borrower.close()
+    end(process)
+
+
+def knows_threads() -> bool:
+    try:
+        os.close(os.pidfd_open(os.getpid(), PIDFD_THREAD))
+    except OSError:
+        return False
+    return True
 
 
 def test_the_lowest_free_number_of_a_range() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from errno import EBADF, EMFILE
+from errno import EBADF, EINVAL, EMFILE
 
 from pingsock.run.libc import system_call
 from pingsock.run.syscalls import PIDFD_GETFD
@@ -14,8 +14,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+PIDFD_THREAD = os.O_EXCL
+"""linux/pidfd.h"""
 MOST_REMEMBERED = 256
-"""Processes whose pidfd is kept open."""
+"""Threads whose pidfd is kept open."""
 _SOCKET_LINK = "socket:["
 
 
@@ -42,6 +44,16 @@ def _process_of(thread: int) -> int:
             if line.startswith(b"Tgid:"):
                 return int(line.split()[1])
     raise OSError(EBADF, os.strerror(EBADF))
+
+
+def _opened(thread: int) -> int:
+    """A pidfd of a thread; before Linux 6.9 of its process, which has none without its first thread."""
+    try:
+        return os.pidfd_open(thread, PIDFD_THREAD)
+    except OSError as error:
+        if error.errno != EINVAL:
+            raise
+        return os.pidfd_open(_process_of(thread))
 
 
 def still_open(expected: Mapping[int, int]) -> set[int]:
@@ -72,7 +84,7 @@ class Borrower:
 
     def __init__(self) -> None:
         self._processes: dict[int, int] = {}
-        """Thread -> pidfd of its process."""
+        """Thread -> its pidfd."""
 
     def is_allowed(self) -> bool:
         """Whether this process may copy descriptors at all; tried on itself."""
@@ -101,7 +113,7 @@ class Borrower:
                 os.close(self._processes.pop(thread))
         if len(self._processes) >= MOST_REMEMBERED:
             self.close()
-        self._processes[thread] = os.pidfd_open(_process_of(thread))
+        self._processes[thread] = _opened(thread)
         return self._checked_copy(thread, number, inode)
 
     def _checked_copy(self, thread: int, number: int, inode: int) -> socket.socket:

@@ -332,24 +332,22 @@ class Supervisor:
         # The kernel's sockets are closed without our hearing of it, and count against a quota.
         self._leases.inspect()
         try:
-            source = self._find_source(family)
+            self._give_one(notification, family, kind)
         except NoPingSocket as refusal:
             self._listener.answer(notification, 0, errno_of(refusal))
-            return
-        try:
-            self._give(notification, family, kind, source)
         except OSError as error:
             self._listener.answer(notification, 0, EMFILE if error.errno == EBADF else error.errno or EIO)
 
-    def _find_source(self, family: int) -> LentSocket | Connection | None:
+    def _give_one(self, notification: Notification, family: int, kind: int) -> None:
         try:
-            return self._sources.find(family)[1]
-        except NoPingSocket:
-            # Perhaps a quota is used up by served sockets that nobody has any more.
+            self._give(notification, family, kind)
+        except (NoPingSocket, OSError):
+            # Perhaps a quota, or our numbers, are used up by served sockets that nobody has any more.
             self._inspect()
-            return self._sources.find(family)[1]
+            self._give(notification, family, kind)
 
-    def _give(self, notification: Notification, family: int, kind: int, source: LentSocket | Connection | None) -> None:
+    def _give(self, notification: Notification, family: int, kind: int) -> None:
+        _way, source = self._sources.find(family)
         if source is None:
             self._listener.let_kernel_do(notification)
         elif isinstance(source, LentSocket):
