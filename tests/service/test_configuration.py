@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import tomllib
 from pathlib import Path
 from socket import AF_INET, AF_INET6, inet_pton
 
@@ -124,6 +125,30 @@ def test_a_key_is_on_the_line_where_its_statement_begins(lines: list[str]) -> No
     above = "[audit]\n" + "".join(f"{line}\n" for line in lines if line.startswith("#") or not line)
     text = f"{above}wanted = [\n1\n]\n"
     assert line_of(text, ["audit", "wanted"]) == above.count("\n") + 1
+
+
+def test_a_mistake_at_the_end_of_a_long_file_is_found_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    prefixes = "".join(f'  "10.{number // 256}.{number % 256}.0/24",\n' for number in range(2000))
+    text = f"[permit]\ndestinations = [\n{prefixes}]\n# sockets, so many\n[quota]\nsockets = 0\n"
+    parsed: list[str] = []
+    loads = tomllib.loads
+
+    def counted(text: str) -> dict[str, object]:
+        parsed.append(text)
+        return loads(text)
+
+    monkeypatch.setattr(tomllib, "loads", counted)
+    with pytest.raises(BadConfiguration) as caught:
+        parse_configuration(text, "f")
+    assert (caught.value.line, caught.value.key) == (2006, "quota.sockets")
+    assert len(parsed) < 5
+
+
+@pytest.mark.parametrize("name", ['"s\\u006fckets"', "'sockets'", '"sockets"'])
+def test_a_key_is_found_however_it_is_written(name: str) -> None:
+    with pytest.raises(BadConfiguration) as caught:
+        parse_configuration(f"[quota]\nqueued_bytes = 4096\n\n{name} = 0\npackets_per_second = 5\n", "f")
+    assert (caught.value.line, caught.value.key) == (4, "quota.sockets")
 
 
 @given(st.text(max_size=60))

@@ -190,19 +190,23 @@ def _field(name: str, known: tuple[str, Callable[[Any], Any]] | None, value: Any
 def line_of(text: str, key: list[str]) -> int:
     """The line a key of a valid TOML text is on.
 
-    Its statement starts behind the longest run of first lines that is TOML without the key.
+    It is the last that has the key's name behind a run of lines that is TOML without the key; or where the name is
+    written with escapes, the one behind the longest such run.
     """
     lines = text.splitlines(keepends=True)
-    before = 0
-    for count in range(1, len(lines) + 1):
-        try:
-            found = tomllib.loads("".join(lines[:count]))
-        except tomllib.TOMLDecodeError:
-            continue
-        if _has(found, key):
-            break
-        before = count
-    return before + 1
+    named = [number for number, line in enumerate(lines) if key[-1] in line]
+    # Parsing takes its time, and a service that reads its configuration again does nothing else meanwhile.
+    for number in (*reversed(named), *reversed(range(len(lines)))):
+        if _is_without(key, "".join(lines[:number])):
+            return number + 1
+    return 1
+
+
+def _is_without(key: list[str], text: str) -> bool:
+    try:
+        return not _has(tomllib.loads(text), key)
+    except tomllib.TOMLDecodeError:
+        return False
 
 
 def _has(table: Any, key: list[str]) -> bool:
