@@ -10,6 +10,8 @@ import os
 import random
 import select
 import socket
+import struct
+import sys
 import threading
 import time
 from pathlib import Path
@@ -23,6 +25,7 @@ from bed.running import RunningService, as_somebody, running_service
 from pingsock.service import frames
 from pingsock.service.client import ServiceConnection
 from pingsock.service.frames import Message, Request, parse_answer_untrusted
+from pingsock.service.peer import MOST_INSTRUCTIONS
 from pingsock.sockets.served import ServedPingSocket
 from pingsock.stack.sockaddr import pack_in
 from pingsock.wire import linux
@@ -296,14 +299,74 @@ def test_a_socket_that_closes_as_its_replies_come_leaves_nothing(service: Runnin
             time.sleep(delay)
 
 
-def test_descriptors_sent_along_are_not_kept(channel: socket.socket, service: RunningService) -> None:
+def test_descriptors_sent_along_are_refused_and_not_kept(channel: socket.socket, service: RunningService) -> None:
     with opened(channel):
         before = service.descriptors()
-        for _ in range(20):
-            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [channel.fileno()] * 200))]
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [channel.fileno()] * 200))]
+        try:
             channel.sendmsg([Request(frames.POLL).to_bytes()], rights)
+        except PermissionError:
+            channel.send(Request(frames.POLL).to_bytes())
             assert parse_answer_untrusted(channel.recv(4096)).operation == frames.POLL
+        else:
+            # Before Linux 6.16 nobody refuses them to the sender.
+            assert is_over(channel)
         assert service.descriptors() <= before + 3
+
+
+LINGERING = """
+import array, os, socket, struct, sys
+path, uid = sys.argv[1], int(sys.argv[2])
+service = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+service.bind(path)
+os.chmod(path, 0o666)
+service.listen()
+os.chdir(os.path.dirname(path))
+far = socket.create_server(("127.0.0.1", 0))
+os.seteuid(uid)
+near = socket.create_connection(far.getsockname())
+never_read, _ = far.accept()
+near.setblocking(False)
+try:
+    while True:
+        near.send(bytes(65536))
+except BlockingIOError:
+    pass
+near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("=2i", 1, 600))
+client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+client.connect(os.path.basename(path))
+client.sendmsg([bytes(17)], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [near.fileno()]))])
+near.close()
+os.seteuid(0)
+for kept in (never_read, client):
+    kept.set_inheritable(True)
+os.dup2(service.fileno(), 3)
+os.set_inheritable(3, True)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
+os.execvp(sys.argv[3], sys.argv[3:])
+"""
+"""Listens for the service, and is its first client: one that leaves it a file whose last close takes ten minutes."""
+
+
+@pytest.mark.parametrize("permitted", [True, False])
+def test_a_descriptor_that_takes_long_to_close_keeps_nobody_waiting(tmp_path: Path, permitted: bool) -> None:
+    path = tmp_path / "s"
+    uid = MALLORY.uid if permitted else 1777
+    configuration = f"[access]\nusers = [{BOB.uid}, {MALLORY.uid}]\n[permit]\nhand_over = false\n"
+    under = (sys.executable, "-c", LINGERING, str(path), str(uid))
+    tmp_path.chmod(0o755)
+    with running_service(configuration, under=under, listens_at=path) as service:
+        service.settled(0)
+        assert ("refused socket" in service.log) is not permitted
+
+
+def test_a_socket_filter_that_would_take_long_is_refused(channel: socket.socket) -> None:
+    step, end = struct.pack(linux.SOCK_FILTER_LAYOUT, 0x04, 0, 0, 1), struct.pack(linux.SOCK_FILTER_LAYOUT, 6, 0, 0, 1)
+    with opened(channel):
+        for count, expected in ((MOST_INSTRUCTIONS, 0), (MOST_INSTRUCTIONS + 1, errno.ENOMEM), (4096, errno.ENOMEM)):
+            program = step * (count - 1) + end
+            channel.send(Request(frames.SETSOCKOPT, linux.SOL_SOCKET, linux.SO_ATTACH_FILTER, body=program).to_bytes())
+            assert parse_answer_untrusted(channel.recv(4096)).errno == expected
 
 
 def test_the_service_takes_nothing_in_through_the_readiness_channel(channel: socket.socket) -> None:

@@ -282,6 +282,18 @@ def test_a_file_in_the_place_of_the_socket_is_left_alone(tmp_path: Path) -> None
     assert file.read_text() == "data"
 
 
+def test_everybody_reaches_the_socket_whatever_the_umask(tmp_path: Path) -> None:
+    from pingsock.service.listening import listen_at
+
+    path = tmp_path / "made" / "service.sock"
+    mask = os.umask(0o077)
+    try:
+        listen_at(os.fspath(path)).close()
+    finally:
+        os.umask(mask)
+    assert (path.parent.stat().st_mode & 0o777, path.stat().st_mode & 0o777) == (0o755, 0o666)
+
+
 def test_systemd_can_pass_the_socket(tmp_path: Path) -> None:
     code = (
         "import os, socket, sys\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 import socket
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ import pytest
 from pingsock.service import frames
 from pingsock.service.configuration import parse_configuration
 from pingsock.service.frames import Request, parse_answer_untrusted
-from pingsock.service.server import ANSWERED_IN_ONE_GO, REPLIES_IN_ONE_GO, Server
+from pingsock.service.server import ANSWERED_IN_A_TURN, EXTRA_FOR_ADMINISTRATORS, REPLIES_IN_ONE_GO, Server
 from pingsock.stack.endpoint import charge_for
 from service.test_server_states import ECHO, QuietLink
 
@@ -47,6 +48,7 @@ class Bench:
         self.listener.listen()
         permissions = parse_configuration(f"access.users = [{os.getuid()}]")
         self.server = Server(self.listener, link or QuietLink(), permissions, self.lines.append)  # type: ignore[arg-type]
+        self.server.longest_turn = math.inf
 
     def client(self) -> socket.socket:
         channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -111,11 +113,49 @@ def test_a_connection_that_takes_over_a_descriptor_gets_no_old_answer(bench: Ben
     with bench.client() as channel:
         bench.turns()
         peer = next(iter(bench.server._peers.values()))
-        bench.server._serve(peer, 4)  # EPOLLOUT
+        bench.server._serve(peer)
         bench.turns()
         channel.setblocking(False)
         with pytest.raises(BlockingIOError):
             channel.recv(100)
+
+
+def test_a_turn_is_short_however_many_have_something_to_ask(bench: Bench) -> None:
+    with contextlib.ExitStack() as stack:
+        channels = [stack.enter_context(bench.client()) for _ in range(5)]
+        bench.turns()
+        for channel in channels:
+            channel.send(Request(frames.POLL).to_bytes())
+            channel.setblocking(False)
+        bench.server.longest_turn = 0.0
+        answers = []
+        for _ in channels:
+            bench.server.turn(0)
+            answers.append([has_answer(channel) for channel in channels].count(True))
+        assert answers == [1, 1, 1, 1, 1]
+
+
+def has_answer(channel: socket.socket) -> bool:
+    try:
+        return bool(channel.recv(100))
+    except BlockingIOError:
+        return False
+
+
+def test_a_closed_connection_makes_room_before_its_turn_comes(bench: Bench) -> None:
+    bench.server.reload(parse_configuration(f"access.users = [{os.getuid()}]\n[quota]\nsockets = 1"))
+    extra = (os.getuid() in (0, os.geteuid())) * EXTRA_FOR_ADMINISTRATORS
+    with contextlib.ExitStack() as stack:
+        channels = [stack.enter_context(bench.client()) for _ in range(1 + extra)]
+        bench.turns()
+        for channel in channels:
+            channel.close()
+        with bench.client() as another:
+            bench.turns()
+            another.send(Request(frames.POLL).to_bytes())
+            bench.turns()
+            assert parse_answer_untrusted(another.recv(100)).errno == errno.EBADF
+        assert bench.lines == []
 
 
 class RecordingLink(QuietLink):
@@ -187,7 +227,7 @@ def test_many_requests_of_one_turn_do_not_keep_the_link_waiting(
 ) -> None:
     bench, link = linked
     with contextlib.ExitStack() as stack:
-        channels = [stack.enter_context(bench.client()) for _ in range(ANSWERED_IN_ONE_GO + 2)]
+        channels = [stack.enter_context(bench.client()) for _ in range(ANSWERED_IN_A_TURN + 2)]
         while len(bench.server._peers) < len(channels):
             bench.server.turn(0)
 
@@ -201,8 +241,9 @@ def test_many_requests_of_one_turn_do_not_keep_the_link_waiting(
         for channel in channels:
             channel.send(Request(frames.POLL).to_bytes())
         bench.server.turn(0)
-    assert events.index("arrival") == ANSWERED_IN_ONE_GO
-    assert len(events) == len(channels) + 1
+        bench.server.turn(0)
+    assert events.index("arrival") == ANSWERED_IN_A_TURN
+    assert events[ANSWERED_IN_A_TURN + 1 : len(channels) + 1] == ["request", "request"]
 
 
 def test_replies_are_taken_before_they_fill_the_buffer(linked: tuple[Bench, RecordingLink], events: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import socket
@@ -79,6 +80,7 @@ class ServerStates(RuleBasedStateMachine):
         self.link = QuietLink()
         self.lines: list[str] = []
         self.server = Server(listener, self.link, self.configured(), self.lines.append)  # type: ignore[arg-type]
+        self.server.longest_turn = math.inf
         self.alive: list[Client] = []
 
     @staticmethod

@@ -20,6 +20,7 @@ from pingsock.service.configuration import BadConfiguration, Configuration, load
 from pingsock.service.guard import GuardedLink
 from pingsock.service.listening import Manager, activated_listener, listen_at
 from pingsock.service.privileges import Identity, give_up
+from pingsock.service.rights import let_alarms_hurry
 from pingsock.service.server import Server, most_connections
 from pingsock.stack.stack import PROTOCOLS
 from pingsock.wire.value import Value
@@ -93,6 +94,7 @@ def _serve(
     reader.setblocking(False)
     writer.setblocking(False)
     signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    let_alarms_hurry()
     for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _noted)
     server.watch(reader.fileno(), lambda: _obey(reader.recv(64), server, settings, write_line))

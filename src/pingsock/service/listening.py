@@ -7,6 +7,7 @@ import socket
 import stat
 from errno import EADDRINUSE, ECONNREFUSED, EINVAL
 
+from pingsock.service.rights import refuse_rights
 from pingsock.wire import linux
 
 TYPE_CHECKING = False
@@ -19,6 +20,8 @@ FIRST_ACTIVATED = 3
 """The first descriptor that systemd passes (sd_listen_fds(3))."""
 EVERYBODY_MAY_CONNECT = 0o666
 """Who may have a socket is decided by who connects, not by the mode."""
+EVERYBODY_MAY_PASS = 0o755
+"""The directory of such a path, whatever the umask of whoever starts the service."""
 
 
 def activated_listener(environment: MutableMapping[str, str] = os.environ) -> socket.socket | None:
@@ -33,6 +36,7 @@ def activated_listener(environment: MutableMapping[str, str] = os.environ) -> so
     listener = socket.socket(fileno=FIRST_ACTIVATED)
     if count == "1" and _fits(listener):
         listener.set_inheritable(False)
+        refuse_rights(listener)
         return listener
     listener.detach()
     raise OSError(EINVAL, "systemd must pass one socket, with ListenSequentialPacket= and a path")
@@ -53,15 +57,24 @@ def listen_at(path: str) -> socket.socket:
     """
     directory = os.path.dirname(path)
     if directory and not os.path.isdir(directory):
-        os.mkdir(directory, 0o755)
+        _make_directory(directory)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
+        refuse_rights(listener)
         _bind(listener, path)
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         raise OSError(error.errno or EINVAL, f"cannot listen at {path}: {error.strerror or error}") from error
     return listener
+
+
+def _make_directory(path: str) -> None:
+    mask = os.umask(0o777 & ~EVERYBODY_MAY_PASS)
+    try:
+        os.mkdir(path)
+    finally:
+        os.umask(mask)
 
 
 def _bind(listener: socket.socket, path: str) -> None:

@@ -2,7 +2,7 @@
 
 Some facts about what a client can do to its connection
 -------------------------------------------------------
-* Send descriptors along: a receive without room for ancillary data has the kernel close them at once.
+* Send descriptors along: see `pingsock.service.rights`.
 * Send a frame longer than any: it comes cut to the size of the buffer, and so is seen to be too long.
 * Send a frame of no bytes: it looks like the end.
 * Never read its answers: then the connection has no room for more, and no more of its requests are read.
@@ -20,11 +20,12 @@ import socket
 import struct
 import time
 from array import array
-from errno import EBADF, EIO, EISCONN, ERANGE
+from errno import EBADF, EIO, EISCONN, ENOMEM, ERANGE
 
 from pingsock.service import frames
 from pingsock.service.calls import getsockopt
 from pingsock.service.frames import Answer, Request, parse_request_untrusted
+from pingsock.service.rights import brings_rights, close_untrusted, may_bring_rights
 from pingsock.service.session import Session
 from pingsock.stack.failure import failure
 from pingsock.wire import linux
@@ -52,6 +53,9 @@ if TYPE_CHECKING:
             """What the service tells this client about itself."""
 
 
+MOST_INSTRUCTIONS = 256
+"""Of a socket filter; beyond it ENOMEM, as beyond a kernel's net.core.optmem_max. Each takes half a microsecond of
+everybody's time for each packet: the 4,096 a kernel takes at most would be 2 ms."""
 MOST_SIGNALS = 64
 """Bytes taken out of a readiness channel at once."""
 
@@ -70,6 +74,7 @@ class Peer:
         self.unsent = b""
         """An answer there was no room for."""
         self._host = host
+        self._may_bring_rights = may_bring_rights(channel)
         self._session: Session | None = None
         self._signals: socket.socket | None = None
         self._readiness: socket.socket | None = None
@@ -77,6 +82,8 @@ class Peer:
     def read(self) -> bool:
         """Answer one request; False when the connection is over."""
         try:
+            if self._may_bring_rights and brings_rights(self.channel):
+                return False
             length = self.channel.recv_into(_buffer)
         except BlockingIOError:
             return True
@@ -154,6 +161,12 @@ class Peer:
         except OSError:
             pass  # the client has taken the byte itself
 
+    def _set_option(self, request: Request) -> bool:
+        is_filter = (request.first, request.second) == (linux.SOL_SOCKET, linux.SO_ATTACH_FILTER)
+        if is_filter and len(request.body) > MOST_INSTRUCTIONS * struct.calcsize(linux.SOCK_FILTER_LAYOUT):
+            return self._send(_refusal(request, failure(ENOMEM)))
+        return self._send(_refusal(request, failure(EBADF)) if self._session is None else self._session.handle(request))
+
     def _borrow(self, request: Request) -> bool:
         try:
             if self.is_lease or self._session is not None:
@@ -175,7 +188,8 @@ class Peer:
         """The connection is over: its ident is free, its readiness channel hangs up. Idempotent."""
         if self._session is not None:
             self._session.close()
-        for each in (self.channel, self._signals, self._readiness):
+        close_untrusted(self.channel)
+        for each in (self._signals, self._readiness):
             if each is not None:
                 each.close()
 
@@ -184,7 +198,12 @@ def _refusal(request: Request, error: OSError) -> Answer:
     return Answer(request.operation, error.errno or EIO, -1, number=request.number)
 
 
-SPECIAL = {frames.OPEN: Peer._open, frames.BORROW: Peer._borrow, frames.STATUS: Peer._status}
+SPECIAL = {
+    frames.OPEN: Peer._open,
+    frames.SETSOCKOPT: Peer._set_option,
+    frames.BORROW: Peer._borrow,
+    frames.STATUS: Peer._status,
+}
 
 
 def say_goodbye(channel: socket.socket, errno: int) -> None:
@@ -193,7 +212,7 @@ def say_goodbye(channel: socket.socket, errno: int) -> None:
         channel.send(Answer(frames.GOODBYE, errno).to_bytes(), MSG_DONTWAIT)
     except OSError:
         pass
-    channel.close()
+    close_untrusted(channel)
 
 
 def peer_credentials(channel: socket.socket) -> tuple[int, int, int, tuple[int, ...]]:

@@ -69,6 +69,7 @@ CALLS = (
     "sched_yield",
     "sendmsg",
     "sendto",
+    "setitimer",
     "setsockopt",
     "shutdown",
     "socket",

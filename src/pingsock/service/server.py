@@ -1,7 +1,8 @@
 """The service itself: many clients, one stack, one thread, one loop.
 
-Theory of operation: an epoll says who has something; every client has one request answered in its turn, after what the
-link has brought. Nothing waits for anybody. What one client does wrong ends its own connection.
+Theory of operation: an epoll says who has something; users are heard in turn, and of each one client after the other
+has one request answered, after what the link has brought. Nothing waits for anybody. What one client does wrong ends
+its own connection.
 
 Some facts about order
 ----------------------
@@ -14,7 +15,8 @@ Some facts about order
 What this means here
 --------------------
 What the link has brought is taken first in each turn, once for all requests of the turn; and again as soon as the
-replies to what was sent since might fill a part of its buffer.
+replies to what was sent since might fill a part of its buffer. A turn is short, and who is not heard in it is in a
+later one: whoever has just come with their first request is not behind all that one user's many clients have asked.
 
 Some facts about accepting connections
 --------------------------------------
@@ -42,6 +44,8 @@ from pingsock.service.audit import Audit, Caller
 from pingsock.service.embedded import random_below
 from pingsock.service.guard import Forbidden, Rules
 from pingsock.service.peer import Peer, peer_credentials, say_goodbye
+from pingsock.service.rights import close_untrusted
+from pingsock.service.turns import Turns
 from pingsock.service.users import Users
 from pingsock.stack.endpoint import charge_for
 from pingsock.stack.failure import failure
@@ -63,8 +67,7 @@ MOST_EVENTS = 1023
 """That epoll reports at once."""
 MOST_BATCHES = 16
 """Of arrivals taken at once from one socket of the link: more than a socket holds, but not a flood without end."""
-ANSWERED_IN_ONE_GO = 64
-"""Requests after which the link is looked at again."""
+ANSWERED_IN_A_TURN = 64
 REPLIES_IN_ONE_GO = 64 << 10
 """Bytes of receive buffer, for replies, after which the link is looked at again. Its smallest buffer has six times as
 much room, of which one request, the next, may need four."""
@@ -86,6 +89,9 @@ def most_connections() -> int:
 
 class Server:
     """Lends ping sockets to whoever connects to `listener` and may have them."""
+
+    longest_turn = 0.002
+    """Seconds after which no further request is begun in a turn: a single one may send many messages."""
 
     def __init__(
         self,
@@ -115,6 +121,7 @@ class Server:
         self._audit = Audit(write_line)
         self._users = Users(configuration, time.monotonic)
         self._peers: dict[int, Peer] = {}
+        self._turns = Turns()
         self._asking: Peer | None = None
         self._replies_due = 0
         self._accept_again = 0.0
@@ -155,20 +162,32 @@ class Server:
         """Wait, at most so many seconds, and do what there is to do."""
         if self._accept_again:
             timeout = min(timeout or ACCEPT_PAUSE, ACCEPT_PAUSE)
-        events = self._epoll.poll(timeout, MOST_EVENTS)
+        events = self._epoll.poll(0 if self._turns else timeout, MOST_EVENTS)
+        for fileno, _ in events:
+            if (peer := self._peers.get(fileno)) is not None:
+                self._turns.add(peer)
         for fileno, _ in events:
             if (call := self._inputs.get(fileno)) is not None:
                 call()
         if len(events) == MOST_EVENTS:
             self._take_arrivals()
-        for number, (fileno, event) in enumerate(events, 1):
-            if (peer := self._peers.get(fileno)) is not None:
-                self._serve(peer, event)
-            if self._replies_due >= REPLIES_IN_ONE_GO or not number % ANSWERED_IN_ONE_GO:
-                self._take_arrivals()
+        self._hear()
         if self._accept_again and time.monotonic() >= self._accept_again:
             self._accept_again = 0.0
             self._epoll.register(self._listener.fileno(), select.EPOLLIN)
+
+    def _hear(self) -> None:
+        until = time.monotonic() + self.longest_turn
+        for _ in range(ANSWERED_IN_A_TURN):
+            if not self._turns:
+                return
+            peer = self._turns.take()
+            if self._peers.get(peer.channel.fileno()) is peer:
+                self._serve(peer)
+            if self._replies_due >= REPLIES_IN_ONE_GO:
+                self._take_arrivals()
+            if time.monotonic() >= until:
+                return
 
     def _take_arrivals(self) -> None:
         self._replies_due = 0
@@ -181,10 +200,10 @@ class Server:
             if self._link.receive(fileno) < BATCH:
                 break
 
-    def _serve(self, peer: Peer, event: int) -> None:
+    def _serve(self, peer: Peer) -> None:
         self._asking = peer
+        is_blocked = bool(peer.unsent)
         try:
-            # The event may be of a connection that had this descriptor before, in this very turn.
             alive = self._flush(peer) if peer.unsent else peer.read()
         except Exception as error:  # noqa: BLE001 - whatever it is, the other clients go on
             self._write_line(f"closed {peer.caller}: {type(error).__name__}: {error}")
@@ -193,7 +212,7 @@ class Server:
             self._asking = None
         if not alive:
             self._end(peer)
-        elif peer.unsent or event & select.EPOLLOUT:
+        elif is_blocked or peer.unsent:
             self._epoll.modify(peer.channel.fileno(), select.EPOLLOUT if peer.unsent else select.EPOLLIN)
 
     def _flush(self, peer: Peer) -> bool:
@@ -240,10 +259,15 @@ class Server:
         try:
             caller = Caller(*peer_credentials(channel))
         except OSError:
-            channel.close()
+            close_untrusted(channel)
             return
         user = self._users[caller.uid]
         refusal = self._refusal(caller, user)
+        if refusal is not None and refusal[0] == EMFILE:
+            # In a kernel a socket that is closed makes room at once.
+            for peer in user.hung_up():
+                self._end(peer)
+            refusal = self._refusal(caller, user)
         if refusal is not None:
             errno, reason = refusal
             self._audit.refuse(caller, user, "socket", errno, reason)
@@ -251,7 +275,7 @@ class Server:
             return
         channel.setblocking(False)
         peer = Peer(channel, caller, user, self)
-        user.connections += 1
+        user.peers.add(peer)
         self._peers[channel.fileno()] = peer
         self._epoll.register(channel.fileno(), select.EPOLLIN)
 
@@ -280,7 +304,7 @@ class Server:
 
     def _end(self, peer: Peer) -> None:
         del self._peers[peer.channel.fileno()]
-        peer.user.connections -= 1
+        peer.user.peers.discard(peer)
         peer.user.lent -= peer.is_lease
         peer.end()
 

@@ -86,6 +86,7 @@ _NUMBERS: dict[str, tuple[int, int]] = {
     "sendmmsg": (307, 269),
     "sendmsg": (46, 211),
     "sendto": (44, 206),
+    "setitimer": (38, 103),
     "setsockopt": (54, 208),
     "shutdown": (48, 210),
     "socket": (41, 198),
