@@ -420,6 +420,28 @@ def test_no_target_begins_while_a_run_is_held(jobs: int, count: int) -> None:
 
 
 @pytest.mark.usefixtures("open_range")
+def test_a_run_that_is_held_goes_on_when_another_thread_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits = threading.Event()
+    told: list[Any] = []
+    read = BatchProber._readable
+
+    def watched(self: BatchProber, nanoseconds: int) -> Any:
+        if nanoseconds > 0:
+            waits.set()
+        return read(self, nanoseconds)
+
+    monkeypatch.setattr(BatchProber, "_readable", watched)
+    run = BatchRun(ipv4_blocks(LOOPBACK, 300), QUICK)
+    run.hold(True)
+    thread = threading.Thread(target=lambda: told.extend(run.records()), daemon=True)
+    thread.start()
+    waits.wait()
+    run.hold(False)
+    thread.join(30)
+    assert len(told) == 600
+
+
+@pytest.mark.usefixtures("open_range")
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_nothing_is_left_when_a_run_is_left_in_the_middle(jobs: int) -> None:
     descriptors = set(os.listdir("/proc/self/fd"))

@@ -142,7 +142,8 @@ class BatchRun:
 
     def _steps(self, prober: BatchProber) -> Iterator[list[Happening]]:
         while prober.engine.busy:
-            yield prober.step()
+            # Nothing wakes it when the run is no longer held.
+            yield prober.step(PATIENCE)
 
     def _threaded_steps(self) -> Iterator[list[Happening]]:
         self._start()
