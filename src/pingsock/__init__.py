@@ -117,17 +117,19 @@ _HOMES = {
 """Module -> the public names that live there. `open` has another name at home, `aio` is a module."""
 
 
-def __getattr__(name: str) -> object:
-    from importlib import import_module
+if not TYPE_CHECKING:
+    # For a type checker a name that is not there would be some object otherwise.
+    def __getattr__(name: str) -> object:
+        from importlib import import_module
 
-    if name == "aio":
-        return import_module("pingsock.aio")
-    if name == "open":
-        return import_module("pingsock.sockets.choose").open_ping_socket
-    for module, names in _HOMES.items():
-        if name in names.split():
-            return getattr(import_module(f"pingsock.{module}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if name == "aio":
+            return import_module("pingsock.aio")
+        if name == "open":
+            return import_module("pingsock.sockets.choose").open_ping_socket
+        for module, names in _HOMES.items():
+            if name in names.split():
+                return getattr(import_module(f"pingsock.{module}"), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

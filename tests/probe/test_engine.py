@@ -224,6 +224,30 @@ def test_room_that_comes_back_in_time_costs_no_probe() -> None:
     assert driver.told == {"Reply": 100, "Summary": 100}
 
 
+def test_who_has_patience_is_sent_its_first_probe_however_long_the_link_is_full() -> None:
+    refused_until = 3 * SECOND + 8 * QUICK.timeout_ns
+    driver = Driver(lambda course: REFUSED if driver.now < refused_until else SILENT)
+    patient = QUICK.replace(patience_ns=9 * QUICK.timeout_ns)
+    driver.engine.feed(stream(100, plan=patient))
+    driver.run()
+    assert driver.told == {"Timeout": 100, "Summary": 100}
+
+
+def test_patience_ends_and_is_for_the_first_probe_alone() -> None:
+    plan = QUICK.replace(count=3, interval_ns=0, patience_ns=4 * QUICK.timeout_ns)
+    refusals: dict[int, list[int]] = {}
+
+    def refuse(course: Course) -> int:
+        refusals.setdefault(course.number, []).append(driver.now)
+        return REFUSED
+
+    driver = Driver(refuse)
+    driver.engine.feed(stream(1, plan=plan))
+    driver.run()
+    assert driver.told == {"SendFailure": 3, "Summary": 1}
+    assert [times[-1] - times[0] for times in refusals.values()] == [4 * QUICK.timeout_ns, *[QUICK.timeout_ns] * 2]
+
+
 def test_a_family_that_cannot_be_sent_costs_the_other_nothing() -> None:
     driver = Driver()
     driver.engine.refuse_lane(Course(target_at(ADDRESS6), QUICK, b"").settings, errno.EAFNOSUPPORT)

@@ -21,8 +21,10 @@ from pingsock.probe.records import (
     Timeout,
     Unmeasured,
 )
+from pingsock.probe.result import explain
 from pingsock.probe.statistics import Statistics
 from pingsock.probe.target import Target
+from pingsock.tools.sweep_results import ALIVE, UNSENT, SweepResult
 from pingsock.wire.value import Value
 
 V4 = Target("host.test", 2, ("192.0.2.1", 0))
@@ -183,6 +185,21 @@ def test_every_record_there_is_has_a_type() -> None:
     }
 
     assert set(TYPE_NAMES) == of_the_module - abstract
+
+
+def test_the_result_of_a_sweep_is_its_summary_with_what_it_says_of_the_target() -> None:
+    late, refusal = echo(Late), of_probe(SendFailure, V4, 90, 1400)
+    told = jsonable(SweepResult(V4, statistics(), ALIVE, late, refusal))
+    assert told["type"] == "summary"
+    assert told["state"] == ALIVE
+    assert told["is_alive"] is True
+    assert told["answered_by"] == address_text(late.source)
+    assert told["failure"] == jsonable(refusal)
+    assert told["reason"] == explain(refusal)
+    assert json.loads(json.dumps(told)) == told
+
+    nothing = jsonable(SweepResult(V4, Statistics(), UNSENT))
+    assert (nothing["is_alive"], nothing["answered_by"], nothing["failure"], nothing["reason"]) == (False, *[None] * 3)
 
 
 def test_what_is_no_record_is_refused() -> None:

@@ -40,6 +40,12 @@ TOO_LARGE = of(SendFailure, 6, errno.EMSGSIZE, 1400)
 LATE = reply(Late, 7, 2500)
 
 
+@pytest.mark.parametrize("other", [None, of(Duplicate, 1, TARGET.address, b"", 64, 5, "kernel"), TARGET], ids=type)
+def test_what_is_no_outcome_is_not_explained(other: Any) -> None:
+    with pytest.raises(TypeError, match="is no outcome of a probe"):
+        explain(other)
+
+
 def result_of(*records: Any) -> PingResult:
     statistics = Statistics()
     for record in records:

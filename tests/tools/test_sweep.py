@@ -9,6 +9,7 @@ from collections import Counter
 from itertools import islice
 from pathlib import Path
 from socket import AF_INET, AF_INET6, SO_SNDBUF, SOL_SOCKET
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,13 +18,14 @@ from hypothesis import strategies as st
 from pingsock.probe.batch_replies import Replies
 from pingsock.probe.batch_targets import TargetBlock
 from pingsock.probe.records import IcmpError, Overflow, Reply, SendFailure, Timeout, Unmeasured, Unresolved
+from pingsock.probe.schedule import PATIENCE
 from pingsock.probe.statistics import Statistics
 from pingsock.probe.target import Target
 from pingsock.sockets.errors import InvalidArgument
 from pingsock.sockets.mmsg import NoBatchCalls
 from pingsock.tools import sweep as sweep_module
 from pingsock.tools import sweep_feed
-from pingsock.tools.sweep import Sweep, sweep, sweep_plan
+from pingsock.tools.sweep import Sweep, SweepResult, sweep, sweep_plan
 from pingsock.tools.sweep_feed import useful_workers
 from pingsock.tools.sweep_positions import Positions
 from pingsock.tools.sweep_results import (
@@ -33,7 +35,6 @@ from pingsock.tools.sweep_results import (
     UNSENT,
     Finished,
     Progress,
-    SweepResult,
     state_of,
 )
 from pingsock.tools.targets import TargetList
@@ -353,6 +354,17 @@ def test_an_address_that_is_excluded_is_not_probed_by_its_name_either() -> None:
         (["10.0.0.1"], {"interval": float("inf")}),
         (["10.0.0.1"], {"rate": -1}),
         (["10.0.0.1"], {"seed": -1}),
+        (["10.0.0.1"], {"seed": 1.5}),
+        (["10.0.0.1"], {"seed": True}),
+        (["10.0.0.1"], {"seed": "1"}),
+        (["10.0.0.1"], {"exclude": "10.0.0.1"}),
+        (["10.0.0.1"], {"exclude": None}),
+        (["10.0.0.1"], {"exclude": b"10"}),
+        (["10.0.0.1"], {"exclude": [7]}),
+        ([None], {}),
+        ([7], {}),
+        (["\ud800"], {}),
+        (["10.0.0.1"], {"family": []}),
         (["10.0.0.1"], {"kinds": ["none"]}),
         (["10.0.0.1"], {"size": 65508}),
         (["10.0.0.1"], {"ttl": 0}),
@@ -361,9 +373,22 @@ def test_an_address_that_is_excluded_is_not_probed_by_its_name_either() -> None:
         (["10.0.0.1"], {"every_address": 1}),
     ],
 )
-def test_bad_arguments_are_refused_at_the_call(specs: list[str], settings: dict[str, object]) -> None:
+def test_bad_arguments_are_refused_at_the_call(specs: Any, settings: Any) -> None:
     with pytest.raises(InvalidArgument):
-        sweep(*specs, **settings)  # type: ignore[arg-type]
+        sweep(*specs, **settings)
+
+
+@pytest.mark.parametrize("name", ["targets", "plan", "kinds", "every_address", "finished"])
+@pytest.mark.parametrize("given", [5, True, "127.0.0.1"], ids=repr)
+def test_arguments_of_another_type_are_refused_at_the_call(name: str, given: Any) -> None:
+    if (name, given) == ("every_address", True):
+        given = "yes"
+    with TargetList.of("127.0.0.1") as targets, pytest.raises(InvalidArgument):
+        Sweep(**{"targets": targets, name: given})
+
+
+def test_no_host_is_left_unsent_because_neighbours_take_their_time() -> None:
+    assert sweep_plan().patience_ns == PATIENCE
 
 
 def test_retries_are_for_single_probes_and_follow_the_timeout() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import pingsock
 from pingsock import aio
+from pingsock.probe.schedule import PATIENCE
 from pingsock.probe.target import ProbeOptions, Target
 from pingsock.sockets.errors import InvalidArgument
 from pingsock.tools import intake
@@ -179,6 +180,8 @@ def targets(**changes: Any) -> Target:
     "target",
     [
         targets(family=1),
+        targets(family=[]),
+        targets(family=None),
         targets(host=7),
         targets(address="192.0.2.1"),
         targets(address=("192.0.2.1",)),
@@ -205,6 +208,21 @@ def targets(**changes: Any) -> Target:
 def test_a_target_made_by_hand_is_checked_too(target: Target) -> None:
     with pytest.raises(InvalidArgument):
         pingsock.ping(target)
+
+
+@pytest.mark.parametrize(("module", "call"), [("echo", pingsock.ping_many), ("intake", aio.ping_many)])
+def test_no_host_of_many_is_left_unsent_because_neighbours_take_their_time(
+    module: str, call: Callable[..., object]
+) -> None:
+    with mock.patch(f"pingsock.tools.{module}.Intake") as taken:
+        call(["192.0.2.1"])
+    plan = taken.call_args.args[2]
+    assert plan.patience_ns == PATIENCE > plan.timeout_ns
+
+
+def test_a_type_checker_knows_which_names_there_are() -> None:
+    with pytest.raises(AttributeError):
+        pingsock.pnig  # type: ignore[attr-defined] # noqa: B018 - mypy is to say so, and says if it need not
 
 
 def test_literals() -> None:

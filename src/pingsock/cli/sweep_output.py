@@ -9,7 +9,7 @@ from socket import AF_INET6
 
 from pingsock.probe.batch_replies import Replies
 from pingsock.probe.jsonable import address_text, jsonable
-from pingsock.probe.records import Late, Summary, Unresolved
+from pingsock.probe.records import Late, Unresolved
 from pingsock.tools.sweep_results import ALIVE, UNREACHABLE, UNRESOLVED, SweepResult
 
 TYPE_CHECKING = False
@@ -108,18 +108,8 @@ def as_json(told: Told) -> str:
     """One object; see docs/sweep.md for the keys."""
     if isinstance(told, Replies):
         return ""
-    if not isinstance(told, SweepResult):
-        return _json_line(jsonable(told))
-    summary = jsonable(Summary(told.target, told.statistics))
-    answered_by = None if told.answered_by is None else address_text(told.answered_by)
-    failure = None if told.failure is None else jsonable(told.failure)
-    said = {"state": told.state, "is_alive": told.is_alive, "answered_by": answered_by}
-    return _json_line({**summary, **said, "reason": told.reason or None, "failure": failure})
-
-
-def _json_line(content: dict[str, object]) -> str:
     # Names may hold bytes that are no UTF-8; escaped they are text again.
-    return json.dumps(content, separators=(",", ":")) + "\n"
+    return json.dumps(jsonable(told), separators=(",", ":")) + "\n"
 
 
 def as_csv(told: Told) -> str:

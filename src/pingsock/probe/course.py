@@ -53,6 +53,12 @@ class Course(Flow):
         return 0 < self.plan.count <= self.number
 
     @property
+    def patience_ns(self) -> int:
+        """How long the present probe is tried again where there is no room to send it."""
+        plan = self.plan
+        return plan.timeout_ns if self.number else max(plan.timeout_ns, plan.patience_ns)
+
+    @property
     def wants_retry(self) -> bool:
         """Whether its probes are all decided, none was answered, and there are retries left."""
         answered = self.statistics.received or self.statistics.late

@@ -266,7 +266,7 @@ class Engine:
     def refused(self, departure: Departure, number: int, mtu: int, now: int) -> None:
         """The kernel refused the probe with this errno. Where it only has no room, the probe is tried again."""
         course = departure[1]
-        if number in NO_ROOM and now - (course.postponed_since or now) < course.plan.timeout_ns:
+        if number in NO_ROOM and now - (course.postponed_since or now) < course.patience_ns:
             self._postpone(course, now)
         else:
             self._fail(course, number, mtu, now)

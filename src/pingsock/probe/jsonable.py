@@ -33,7 +33,7 @@ from pingsock.probe.records import (
     Unmeasured,
     Unresolved,
 )
-from pingsock.probe.result import PingResult
+from pingsock.probe.result import PingResult, Result
 from pingsock.wire import types
 
 TYPE_CHECKING = False
@@ -67,12 +67,12 @@ _NAMES = TYPE_NAMES | {PingResult: "ping"}
 def jsonable(record: Record | Stray | Summary | Unresolved) -> dict[str, Any]:
     """A record as what `json.dumps` takes, and `json.loads` gives back unchanged.
 
-    The result of a ping becomes its summary, with its records in a list.
+    The result of a ping becomes its summary, with its records in a list; that of a sweep its summary, with the state.
 
     :raises TypeError: this is no record of a prober.
     """
-    name = _NAMES.get(type(record))
-    if name is None:
+    name = _NAMES.get(type(record)) or (TYPE_NAMES[Summary] if isinstance(record, Result) else "")
+    if not name:
         raise TypeError(f"{type(record).__name__} is no record of a prober")
     flat: dict[str, Any] = {"type": name}
     for field, content in record.as_dict().items():
@@ -83,8 +83,8 @@ def jsonable(record: Record | Stray | Summary | Unresolved) -> dict[str, Any]:
             flat.update(translate(content))
     if isinstance(record, IcmpReport):
         flat.update(_icmp(record))
-    elif isinstance(record, PingResult):
-        flat["reason"] = record.reason or None
+    elif isinstance(record, Result):
+        flat.update(is_alive=record.is_alive, reason=record.reason or None)
     return flat
 
 
@@ -175,6 +175,8 @@ _TRANSLATIONS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "errno": _errno,
     "statistics": _statistics,
     "records": lambda records: {"records": [jsonable(each) for each in records]},
+    "reply": lambda reply: {"answered_by": None if reply is None else address_text(reply.source)},
+    "failure": lambda outcome: {"failure": None if outcome is None else jsonable(outcome)},
     "type": _omitted,
     "code": _omitted,
     "info": _omitted,

@@ -27,16 +27,25 @@ if TYPE_CHECKING:
     from pingsock.probe.records import Record
 
 
-class PingResult(Summary):
-    """What came of pinging one host. True whatever it says: ask `is_alive`."""
-
-    records: tuple[Record, ...]
-    """All that was told, in order."""
+class Result(Summary):
+    """A summary that judges its target. True whatever it says: ask `is_alive`."""
 
     @property
     def is_alive(self) -> bool:
         """Whether a probe was answered in time."""
         return self.statistics.is_alive
+
+    @property
+    def reason(self) -> str:
+        """What happened instead of a reply, in words; "" if nothing did."""
+        return ""
+
+
+class PingResult(Result):
+    """What came of pinging one host. True whatever it says: ask `is_alive`."""
+
+    records: tuple[Record, ...]
+    """All that was told, in order."""
 
     @property
     def outcomes(self) -> tuple[Outcome, ...]:
@@ -63,8 +72,14 @@ def reason_of(outcomes: Iterable[Outcome]) -> str:
 
 
 def explain(outcome: Outcome) -> str:
-    """What became of a probe, in words."""
-    return _TEXTS[type(outcome)](outcome)
+    """What became of a probe, in words.
+
+    :raises TypeError: this is no outcome.
+    """
+    words = _TEXTS.get(type(outcome))
+    if words is None:
+        raise TypeError(f"{type(outcome).__name__} is no outcome of a probe")
+    return words(outcome)
 
 
 def _reply(record: EchoReply) -> str:

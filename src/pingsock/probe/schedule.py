@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     Entry = tuple[int, int, Course]
 
+PATIENCE = 10 * SECOND
+"""Of those who probe many hosts: three times what the kernel takes to give up a neighbour, whose packets take room."""
 _BURST = 10 * MILLISECOND
 """What a limited rate may make up for after a late wake-up, as time; longer ones are lost, not hurried after."""
 
@@ -49,6 +51,9 @@ class Plan(Value):
     """From one probe of a target to its next."""
     rate: float = 0.0
     """Probes a second over all targets; 0 is no limit."""
+    patience_ns: int = 0
+    """How long a target's first probe is tried again, if that is longer than its timeout, where this host has no room
+    to send it, as while the link's neighbours are looked for. Further ones give up after their timeout."""
     late_window_ns: int = SECOND
     """How long after its timeout a probe may still be answered late. Its sequence number is not used again before."""
 

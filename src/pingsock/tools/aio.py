@@ -13,6 +13,7 @@ from collections import deque
 from functools import partial
 from time import monotonic_ns
 
+from pingsock.probe.schedule import PATIENCE
 from pingsock.sockets.choose import KINDS
 from pingsock.tools import intake
 from pingsock.tools.aio_pinger import SharedPinger
@@ -108,7 +109,7 @@ def ping_many(
 
     `hosts` is a plain iterable, read in the event loop: one that blocks holds up the loop.
     """
-    plan = check_plan(count=count, interval=interval, timeout=timeout, retries=retries)
+    plan = check_plan(count=count, interval=interval, timeout=timeout, retries=retries, patience_ns=PATIENCE)
     settings = {"rate": check_rate(rate), "kinds": check_kinds(kinds)}
     every = flag("all_addresses", all_addresses)
     hosts_in = intake.Intake(hosts, check_probes(**probes), plan, all_addresses=every)

@@ -108,6 +108,17 @@ def check_kinds(given: object) -> tuple[str, ...]:
     return tuple(kinds)
 
 
+def check_family(given: object) -> int:
+    """AF_INET, AF_INET6, or 0 for both."""
+    if _is_family(given) or (given == 0 and type(given) is int):
+        return int(given)  # type: ignore[call-overload, no-any-return] # it is one
+    raise InvalidArgument("family", given, "AF_INET, AF_INET6 or 0")
+
+
+def _is_family(given: object) -> bool:
+    return isinstance(given, int) and not isinstance(given, bool) and given in LARGEST_SIZES
+
+
 def check_backlog(given: object) -> int:
     """How many records may wait to be taken."""
     return integer("backlog", given, 1, MOST)
@@ -156,7 +167,9 @@ def check_hosts(given: object) -> Iterator[object]:
 
 def check_target(given: Target) -> Target:
     """A target somebody made by hand."""
-    if given.family not in LARGEST_SIZES or not isinstance(given.host, str) or not _is_address(given):
+    if not isinstance(given, Target):
+        raise InvalidArgument("target", given, "a Target")
+    if not _is_family(given.family) or not isinstance(given.host, str) or not _is_address(given):
         raise InvalidArgument("target", given, "a Target with a family and an address that sendto() takes, port 0")
     flag("answered_by_others", given.answered_by_others)
     if not isinstance(given.options, ProbeOptions):
@@ -212,9 +225,8 @@ def check_probes(
     :param dont_fragment: what exceeds the path MTU is not sent, or reported by a router
     :param broadcast: the host may be a broadcast address
     """
-    if isinstance(family, bool) or not isinstance(family, int) or family not in (0, *LARGEST_SIZES):
-        raise InvalidArgument("family", family, "AF_INET, AF_INET6 or 0")
-    family = _check_source(source, int(family)) or int(family)
+    family = check_family(family)
+    family = _check_source(source, family) or family
     largest = LARGEST_SIZES[family or int(AF_INET)]
     given = ProbeOptions(ttl, tos, "", 0, size, b"", dont_fragment, broadcast)
     options = _options(given, payload, largest).replace(source=source, interface=_check_interface(interface))
@@ -235,7 +247,7 @@ def _options(given: ProbeOptions, payload: object, largest: int) -> ProbeOptions
 
 def _check_source(given: object, family: int) -> int:
     """The family of a source address, 0 if there is none."""
-    if given == "" and isinstance(given, str):
+    if isinstance(given, str) and not given:
         return 0
     found = family_of_literal(given) if isinstance(given, str) else 0
     if isinstance(given, str) and found and family in (0, found):
@@ -275,6 +287,7 @@ def check_plan(
     timeout: object,
     retries: object = 0,
     endless: bool = False,
+    patience_ns: int = 0,
 ) -> Plan:
     """How often and how long; with `endless` a count of 0 goes on for ever."""
     probes = integer("count", count, 0 if endless else 1, MOST)
@@ -284,4 +297,5 @@ def check_plan(
         retries=integer("retries", retries, 0, MOST),
         timeout_ns=nanoseconds("timeout", timeout, SHORTEST_TIMEOUT, LONGEST_TIMEOUT),
         interval_ns=nanoseconds("interval", interval, shortest, LONGEST_INTERVAL),
+        patience_ns=patience_ns,
     )

@@ -11,6 +11,7 @@ from time import monotonic_ns
 
 from pingsock.probe.records import Summary
 from pingsock.probe.result import PingResult
+from pingsock.probe.schedule import PATIENCE
 from pingsock.probe.wakeable import WakeableProber
 from pingsock.sockets.choose import KINDS
 from pingsock.tools.arguments import check_kinds, check_plan, check_probes, check_rate, flag
@@ -129,7 +130,7 @@ def ping_many(
     Other arguments and exceptions are those of `ping`, but UnknownHost, which does not occur. What reading `hosts`
     raises comes out as it is.
     """
-    plan = check_plan(count=count, interval=interval, timeout=timeout, retries=retries)
+    plan = check_plan(count=count, interval=interval, timeout=timeout, retries=retries, patience_ns=PATIENCE)
     aim, rate = check_probes(**probes), check_rate(rate)
     flag("all_addresses", all_addresses)
     prober_settings = {"rate": rate, "kinds": check_kinds(kinds)}

@@ -23,6 +23,7 @@ the batch driver, which never makes an object of a target before it has its repl
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from time import monotonic
 
 from pingsock.probe.batch_replies import Replies
@@ -38,6 +39,7 @@ from pingsock.probe.records import (
     Unmeasured,
     Unresolved,
 )
+from pingsock.probe.schedule import PATIENCE, Plan
 from pingsock.sockets.choose import KINDS
 from pingsock.sockets.errors import InvalidArgument
 from pingsock.tools.arguments import check_kinds, check_plan, check_probes, check_rate, check_target, flag, integer
@@ -48,17 +50,17 @@ from pingsock.tools.targets import TargetList
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from types import TracebackType
-    from typing import Self, Unpack
+    from typing import Self, TypeVar, Unpack
 
     from pingsock.probe.course import Course
     from pingsock.probe.engine import Happening
     from pingsock.probe.records import Record, Stray
-    from pingsock.probe.schedule import Plan
     from pingsock.probe.target import Target
     from pingsock.tools.arguments import ProbeArguments
 
+    T = TypeVar("T")
     Told = SweepResult | Unresolved | Record | Stray | Replies
 
 RATE = 1000.0
@@ -98,7 +100,7 @@ def sweep_plan(
         retries = RETRIES if count == 1 else 0
     plan = check_plan(count=count, interval=interval, timeout=timeout, retries=retries)
     spacing = plan.interval_ns if plan.count > 1 else plan.timeout_ns
-    return plan.replace(interval_ns=spacing, rate=check_rate(rate))
+    return plan.replace(interval_ns=spacing, rate=check_rate(rate), patience_ns=PATIENCE)
 
 
 def sweep(
@@ -169,10 +171,12 @@ class Sweep:
 
         `jobs` threads, or so many `processes`, share the work if there are no names; of use with `whole_replies`.
 
+        A target that is none is refused when its turn comes, and ends the sweep.
+
         `with_records` yields all records beside the results. `whole_replies` yields `Replies` as they come: many
         targets that are alive, with no result of each.
         """
-        self.finished = finished or Finished()
+        self.finished = _made_by_hand("finished", finished, Finished) or Finished()
         self._total = targets.count if isinstance(targets, TargetList) else None
         self._earlier = len(self.finished)
         self._with_records = with_records
@@ -184,10 +188,10 @@ class Sweep:
         self._untold: deque[Happening | tuple[Watch, Record | Summary]] = deque()
         self._feed = _feed(
             targets,
-            plan or sweep_plan(),
+            _made_by_hand("plan", plan, Plan) or sweep_plan(),
             self.finished,
-            kinds,
-            every_address,
+            check_kinds(kinds),
+            flag("every_address", every_address),
             *_check_workers(jobs, processes),
         )
 
@@ -286,6 +290,12 @@ class Sweep:
         self.close()
 
 
+def _made_by_hand(name: str, given: T | None, kind: type[T]) -> T | None:
+    if given is not None and not isinstance(given, kind):
+        raise InvalidArgument(name, given, f"a {kind.__name__}, or None")
+    return given
+
+
 def _check_workers(jobs: object, processes: object) -> tuple[int, int]:
     threads, others = integer("jobs", jobs, 1, MOST_JOBS), integer("processes", processes, 1, MOST_JOBS)
     if threads > 1 and others > 1:
@@ -304,7 +314,7 @@ def _feed(
 ) -> BlockFeed | CourseFeed:
     """Addresses by the hundred where that is possible; names, and all else, one by one."""
     if not isinstance(targets, TargetList):
-        checked = map(check_target, targets)
+        checked = map(check_target, _targets_of(targets))
         if has_batch_calls():
             return BlockFeed(checked, finished, plan, kinds, jobs, processes)
         return CourseFeed(checked, lambda _name, _found: [], finished, plan, kinds, Resolver())
@@ -313,6 +323,12 @@ def _feed(
     resolver = Resolver(targets.family, every_address=every_address)
     items = targets.targets(finished.mark)
     return CourseFeed(items, targets.targets_of, finished, plan, kinds, resolver)
+
+
+def _targets_of(given: Iterable[Target]) -> Iterator[Target]:
+    if not isinstance(given, Iterable) or isinstance(given, str):
+        raise InvalidArgument("targets", given, "a TargetList or an iterable of Targets")
+    return iter(given)
 
 
 def _with_watches(replies: Replies) -> Iterator[tuple[Watch, Record | Summary]]:
@@ -338,3 +354,6 @@ def _note(watch: Watch, outcome: Outcome) -> None:
         watch.reply = watch.reply or outcome
     elif watch.failure is None or _WEIGHTS.index(type(outcome)) <= _WEIGHTS.index(type(watch.failure)):
         watch.failure = outcome
+
+
+__all__ = ["Finished", "Progress", "Sweep", "SweepResult", "TargetList", "Unresolved", "sweep", "sweep_plan"]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pingsock.probe.records import Summary
-from pingsock.probe.result import explain
+from pingsock.probe.result import Result, explain
 from pingsock.wire.value import Value
 
 TYPE_CHECKING = False
@@ -36,7 +35,7 @@ def state_of(statistics: Statistics) -> str:
     return UNMEASURED if statistics.overflows or statistics.unmeasured or statistics.skipped else UNSENT
 
 
-class SweepResult(Summary):
+class SweepResult(Result):
     """All that became of one target of a sweep. True whatever it says: look at its `state`."""
 
     state: str

@@ -12,12 +12,14 @@ from __future__ import annotations
 import hashlib
 from array import array
 from bisect import bisect_right
+from collections.abc import Iterable
 from socket import AF_INET, AF_INET6
 
 from pingsock.probe.batch_targets import TargetBlock, ipv4_blocks
 from pingsock.probe.records import Unresolved
 from pingsock.probe.target import DEFAULT_OPTIONS, Target
 from pingsock.sockets.errors import InvalidArgument
+from pingsock.tools.arguments import check_family, flag, integer
 from pingsock.tools.destination import OTHER_FAMILY, Destination, is_broadcast
 from pingsock.tools.names import look_up
 from pingsock.tools.target_order import SEEDS, Permutation
@@ -27,7 +29,7 @@ from pingsock.tools.target_specs import BITS, InvalidTarget, Name, Span, number_
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from types import TracebackType
     from typing import Any, Self
 
@@ -104,30 +106,28 @@ class TargetList:
         `family` 0 is both; what is of the other one is an `Unresolved`.
 
         :raises InvalidTarget: a specification means nothing or too much.
-        :raises InvalidArgument: the seed is no seed.
+        :raises InvalidArgument: another argument is not what it must be.
         """
-        if seed is not None and not 0 <= seed < SEEDS:
-            raise InvalidArgument("seed", seed, f"from 0 to {SEEDS - 1}")
-        self.seed = seed
+        self.seed = None if seed is None else integer("seed", seed, 0, SEEDS - 1)
         self.options = options
         self._sources = (*sources, *excluded)
         self._included = tuple(sources)
-        self.family = family
-        self._whole_prefixes = whole_prefixes
+        self.family = check_family(family)
+        self._whole_prefixes = flag("whole_prefixes", whole_prefixes)
         self._exclusions = read_exclusions(excluded)
         self._check()
 
     @classmethod
     def of(cls, *specs: str, exclude: Iterable[str] = (), **settings: Any) -> Self:
         """A list of specifications; `settings` as for the class."""
-        return cls([Words(specs)], excluded=[Words(exclude)], **settings)
+        return cls([_words("target", specs)], excluded=[_words("exclude", exclude)], **settings)
 
     def _check(self) -> None:
         digest = hashlib.sha256(repr((self.family, self._whole_prefixes, self.seed)).encode())
         for source in self._sources:
             digest.update(b"\0")
             for word, _ in source:
-                digest.update(word.encode("utf-8", "surrogateescape") + b"\n")
+                digest.update(word.encode("utf-8", "surrogatepass") + b"\n")
         self.digest = digest.hexdigest()
         self._table = None if self.seed is None else _Table()
         self.count = 0
@@ -247,6 +247,15 @@ class TargetList:
             address = (text, 0, 0, self.options.interface)
         by_others = destination.answered_by_others or (self.options.broadcast and is_broadcast(destination))
         return Target(span.text or text, span.family, address, by_others, self.options)
+
+
+def _words(name: str, given: Iterable[str]) -> Words:
+    """Texts, but not one alone, whose letters would be taken for hosts."""
+    if isinstance(given, Iterable) and not isinstance(given, str):
+        words = tuple(given)
+        if all(isinstance(word, str) for word in words):
+            return Words(words)
+    raise InvalidArgument(name, given, "an iterable of addresses, ranges, prefixes and names, each a str")
 
 
 def _count(piece: Piece) -> int:
