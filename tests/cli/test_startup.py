@@ -43,6 +43,7 @@ OURS = [
     "pingsock.tools",
     "pingsock.tools.destination",
     "pingsock.tools.ping",
+    "pingsock.tools.ping_ledger",
     "pingsock.tools.ping_schedule",
     "pingsock.wire",
     "pingsock.wire.checksum",

@@ -119,7 +119,7 @@ class BatchLedger(Ledger):
         self.probe_states = bytearray(SEQUENCES)
         self._pending: deque[Group] = deque()
         # What the class above has in lists.
-        self.states = cast("list[int]", self.probe_states)
+        self.states = self.probe_states
         self._sparse: tuple[_Column[Any], ...] = (
             _Column(self._flow_of),
             _Column(lambda _sequence: 1),
@@ -247,10 +247,10 @@ class BatchLedger(Ledger):
         """Whether all these probes wait for their replies."""
         return self.probe_states[start:stop] == _WAITING * (stop - start)
 
-    def _enter(self, sequence: int, flow: Flow, number: int, now: int, timeout: int, late_window: int) -> None:
+    def _note_whose(self, sequence: int, flow: Flow, number: int) -> None:
         self._starts[sequence] = sequence
         self._mark_single(sequence)
-        super()._enter(sequence, flow, number, now, timeout, late_window)
+        super()._note_whose(sequence, flow, number)
 
     def round_trip(self, sequence: int, stamp: int, now: int, calendar: int) -> tuple[int, str]:
         """As for all ledgers; but when a probe of a group was sent is interpolated."""

@@ -82,28 +82,29 @@ class Ledger(SentProbes):
         self, message: bytes, source: SocketAddress, stamp: int, hop_limit: int, now: int, calendar: int
     ) -> EchoReply | Stray:
         """A message was read at `now`; the kernel had stamped it `stamp` (0: it did not)."""
-        sequence, reason = self._match_untrusted(message, source)
-        if reason:
+        sequence, flow, reason = self._match_untrusted(message, source)
+        if flow is None:
             return Stray(sequence, source, message, reason)
         round_trip, timed = self.round_trip(sequence, stamp, now, calendar)
-        return self._answer(sequence, message, source, hop_limit, round_trip, timed)
+        sent = stamp - round_trip if timed is BETWEEN_KERNEL_STAMPS else self._sent_calendar(sequence)
+        return self._answer(sequence, flow, sent, message, source, hop_limit, round_trip, timed)
 
-    def _match_untrusted(self, message: bytes, source: SocketAddress) -> tuple[int, str]:
-        """The sequence number, and why the message is no reply to one of our probes."""
+    def _match_untrusted(self, message: bytes, source: SocketAddress) -> tuple[int, Flow | None, str]:
+        """The sequence number, and whose probe it was, or why the message is no reply to one of ours."""
         try:
             kind, code, _, sequence = parse_echo_untrusted(message)
         except BadPacket:
-            return 0, NO_ECHO_REPLY
+            return 0, None, NO_ECHO_REPLY
         if kind != self._reply_type or (code and not self._any_source):
-            return sequence, NO_ECHO_REPLY
+            return sequence, None, NO_ECHO_REPLY
         flow = self._flow(sequence)
         if flow is None:
-            return sequence, UNKNOWN_SEQUENCE
-        if self._is_foreign(source, flow.target) and not self._any_source:
-            return sequence, OTHER_SOURCE
+            return sequence, None, UNKNOWN_SEQUENCE
+        if not self._any_source and self._is_foreign(source, flow.target):
+            return sequence, None, OTHER_SOURCE
         if not message.startswith(self._token, _ICMP_HEADER) and self._is_without_token(message, flow):
-            return sequence, OTHER_TOKEN
-        return sequence, ""
+            return sequence, None, OTHER_TOKEN
+        return sequence, flow, ""
 
     @staticmethod
     def _is_foreign(source: SocketAddress, target: Target) -> bool:
@@ -124,25 +125,32 @@ class Ledger(SentProbes):
         return elapsed - min(max(calendar - stamp, 0), elapsed), TO_KERNEL_STAMP
 
     def _answer(
-        self, sequence: int, message: bytes, source: SocketAddress, hop_limit: int, round_trip: int, timed: str
+        self,
+        sequence: int,
+        flow: Flow,
+        sent_calendar: int,
+        message: bytes,
+        source: SocketAddress,
+        hop_limit: int,
+        round_trip: int,
+        timed: str,
     ) -> EchoReply:
-        state, flow, sent_at = self.states[sequence], self.flows[sequence], self.sent_at[sequence]
-        assert flow is not None
+        state = self.states[sequence]
         if state == WAITING:
             self.waiting -= 1
         self.states[sequence] = ANSWERED
         received, sent = message[_ICMP_HEADER:], flow.payload
-        return outcome.of_reply(state, late=sent_at + round_trip > self.deadlines[sequence])(
+        return outcome.of_reply(state, late=self.sent_at[sequence] + round_trip > self.deadlines[sequence])(
             flow.target,
             self.numbers[sequence],
             sequence,
-            self.left_at[sequence] or sent_at + self._stepwatch.offset,
+            sent_calendar,
             source,
             message,
             hop_limit,
             round_trip,
             timed,
-            self._any_source and self._is_foreign(source, flow.target),
+            self._any_source and source != flow.target.address and self._is_foreign(source, flow.target),
             len(received) < len(sent),
             -1 if received == sent else self._altered_at(received, sent),
             outcome.REVISED[state],
@@ -209,7 +217,7 @@ class Ledger(SentProbes):
 
     def silence(self, sequence: int, *, dropped: bool, absent: int) -> Timeout:
         """The record of a silent probe; see `pingsock.probe.outcome`."""
-        flow = self.flows[sequence]
+        flow = self._flow(sequence)
         assert flow is not None
         waited = self.deadlines[sequence] - self.sent_at[sequence]
         kind = outcome.of_silence(dropped=dropped, absent=absent, waited=waited)

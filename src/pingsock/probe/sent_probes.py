@@ -11,8 +11,9 @@ each fact about a probe, indexed by sequence number:
     sent_at, left_at        8 bytes each
     deadlines, held_until   8 bytes each; no column as long as no probe had a timeout
 
-Columns double as numbers are used for the first time, so a short ping costs a few kilobytes, and one that goes on for
-ever two megabytes. They are memoryviews, since `array` would bring `collections` to the start of every ping.
+Columns grow as numbers are used for the first time, to two megabytes in all, or three with deadlines. They are
+memoryviews, since `array` would bring `collections` to the start of every ping. A ledger that can work out whose a
+probe is has its own `_note_whose` and `_grow`, and no such columns.
 
 Numbers are handed out in turn, and none again before its late window is over: a reply can come for so long, and must
 not be taken for that of the next probe. If the next number is still held, there is none (`next_sequence` is -1), and
@@ -66,13 +67,13 @@ else:
     from _collections import deque
 
 SEQUENCES = 0x10000
-_CLOCK_ERROR = 100_000
+CLOCK_ERROR = 100_000
 """Nanoseconds by which two clocks read together may be apart."""
 _FEWEST = 64
 """Entries with which columns begin."""
 
 
-def _column(kind: Any, size: int, content: Iterable[int] = ()) -> Column:
+def new_column(kind: Any, size: int, content: Iterable[int] = ()) -> Column:
     """A packed column of that format and size: that content, and zeros behind it."""
     column: memoryview = memoryview(bytearray(size * calcsize(kind))).cast(kind)
     if isinstance(content, memoryview) and content.format == kind:
@@ -83,14 +84,21 @@ def _column(kind: Any, size: int, content: Iterable[int] = ()) -> Column:
     return column
 
 
-def _longer(column: Column, size: int) -> Column:
+def longer(column: Column, size: int) -> Column:
+    """The same column with zeros behind it; the one given is of no more use."""
     assert isinstance(column, memoryview)
-    return _column(column.format, size, column)
+    packed, missing = column.obj, size * column.itemsize - column.nbytes
+    assert isinstance(packed, bytearray)
+    kind: Any = column.format
+    column.release()
+    # A copy instead would leave a hole behind, which the C library does not give back.
+    packed += bytes(missing)
+    return memoryview(packed).cast(kind)
 
 
-def _size_for(sequence: int) -> int:
+def size_for(sequence: int) -> int:
     """How long a column is to be that needs an entry for this number."""
-    return max(1 << sequence.bit_length(), _FEWEST)
+    return min(max(sequence + (sequence >> 3) + 1, _FEWEST), SEQUENCES)
 
 
 _NO_DEADLINES: Any = range(NEVER, NEVER + SEQUENCES)
@@ -103,11 +111,11 @@ class SentProbes:
     def __init__(self, stepwatch: Stepwatch) -> None:
         self._stepwatch = stepwatch
         # The columns.
-        self.states: Column = bytearray()
+        self.states = bytearray()
         self.flows: list[Flow | None] = []
-        self.numbers = _column("I", 0)
-        self.sent_at = _column("q", 0)
-        self.left_at = _column("q", 0)
+        self.numbers = new_column("I", 0)
+        self.sent_at = new_column("q", 0)
+        self.left_at = new_column("q", 0)
         """The kernel's transmit stamp, 0 if none came."""
         self.deadlines: Column = _NO_DEADLINES
         self.held_until: Column = _NO_DEADLINES
@@ -119,7 +127,7 @@ class SentProbes:
         """The next sequence number, whether it is free or not."""
         self._oldest = 0
         """The number in use that was sent first; FREE if none is in use."""
-        self._keys = _column("H", 0)
+        self._keys = new_column("H", 0)
         """Number of the send, modulo SEQUENCES -> sequence number."""
         self._next_key = 0
         self.stamps_due = 0
@@ -144,50 +152,54 @@ class SentProbes:
 
     def sent(self, sequence: int, flow: Flow, number: int, now: int, timeout: int = 0, late_window: int = 0) -> None:
         """A probe was given to the kernel just after `now`. With `timeout` 0 it waits until its number is reused."""
-        at = self._next_key % SEQUENCES
-        if at >= len(self._keys):
-            self._keys = _longer(self._keys, _size_for(at))
-        self._keys[at] = sequence
+        if sequence >= len(self.states):
+            self._grow(size_for(sequence))
+        self._note_whose(sequence, flow, number)
         self._next_key += 1
         self.stamps_due += 1
-        self._enter(sequence, flow, number, now, timeout, late_window)
+        if self.states[sequence] != WAITING:
+            self.waiting += 1
+        self.states[sequence] = WAITING
+        self.sent_at[sequence] = now
+        self.next_number = (sequence + 1) & 0xFFFF
+        if timeout or self.deadlines is not _NO_DEADLINES:
+            self._enter_deadline(sequence, now + timeout if timeout else NEVER, late_window)
         if timeout in self._expiring:
             self._expiring[timeout].append(sequence)
         elif timeout:
             self._expiring[timeout] = deque((sequence,))
 
-    def _enter(self, sequence: int, flow: Flow, number: int, now: int, timeout: int, late_window: int) -> None:
-        if sequence >= len(self.states):
-            self._grow(_size_for(sequence))
-        if self.states[sequence] != WAITING:
-            self.waiting += 1
-        self.states[sequence] = WAITING
+    def _note_whose(self, sequence: int, flow: Flow, number: int) -> None:
+        """Note whose probe and which send that is, the stamp of which has not come."""
+        at = self._next_key % SEQUENCES
+        if at >= len(self._keys):
+            self._keys = longer(self._keys, size_for(at))
+        self._keys[at] = sequence
         self.flows[sequence] = flow
-        self.sent_at[sequence] = now
         self.left_at[sequence] = 0
         try:
             self.numbers[sequence] = number
         except ValueError:
-            self.numbers = _column("q", len(self.numbers), self.numbers)
+            self.numbers = new_column("q", len(self.numbers), self.numbers)
             self.numbers[sequence] = number
-        if timeout or self.deadlines is not _NO_DEADLINES:
-            self._enter_deadline(sequence, now + timeout if timeout else NEVER, late_window)
-        self.next_number = (sequence + 1) & 0xFFFF
 
     def _enter_deadline(self, sequence: int, deadline: int, late_window: int) -> None:
         if self.deadlines is _NO_DEADLINES:
             never = [NEVER] * len(self.states)
-            self.deadlines, self.held_until = (_column("q", len(never), never) for _ in range(2))
+            self.deadlines, self.held_until = (new_column("q", len(never), never) for _ in range(2))
         self.deadlines[sequence] = min(deadline, NEVER)
         self.held_until[sequence] = min(deadline + late_window, NEVER)
 
     def _grow(self, size: int) -> None:
+        self._grow_times(size)
         self.flows += [None] * (size - len(self.flows))
-        self.states = bytearray(self.states).ljust(size, b"\0")
-        self.numbers = _longer(self.numbers, size)
-        self.sent_at, self.left_at = _longer(self.sent_at, size), _longer(self.left_at, size)
+        self.numbers, self.left_at = longer(self.numbers, size), longer(self.left_at, size)
+
+    def _grow_times(self, size: int) -> None:
+        self.states += bytes(size - len(self.states))
+        self.sent_at = longer(self.sent_at, size)
         if self.deadlines is not _NO_DEADLINES:
-            self.deadlines, self.held_until = _longer(self.deadlines, size), _longer(self.held_until, size)
+            self.deadlines, self.held_until = longer(self.deadlines, size), longer(self.held_until, size)
 
     # What is known of a probe
 
@@ -222,7 +234,7 @@ class SentProbes:
             return
         sequence = self._keys[key % SEQUENCES]
         # After a failed send a stamp with an old key may still come; it is from before.
-        if stamp + _CLOCK_ERROR >= self.sent_at[sequence] + self._stepwatch.offset and not self.left_at[sequence]:
+        if stamp + CLOCK_ERROR >= self.sent_at[sequence] + self._stepwatch.offset and not self.left_at[sequence]:
             self.left_at[sequence] = stamp
             self.stamps_due -= 1
 

@@ -23,10 +23,10 @@ from time import monotonic_ns, sleep
 from pingsock.probe.channel import Channel
 from pingsock.probe.clock import MILLISECOND, SECOND, Stepwatch, read_clocks
 from pingsock.probe.flow import Flow, fill_payload
-from pingsock.probe.ledger import Ledger
 from pingsock.probe.outcome import packet_went_on
 from pingsock.probe.records import Duplicate, EchoReply, IcmpReport, Record, SendFailure, Stray
 from pingsock.probe.tally import Tally
+from pingsock.tools.ping_ledger import PingLedger
 from pingsock.tools.ping_schedule import Schedule
 from pingsock.wire import linux
 from pingsock.wire.checksum import checksum_holds
@@ -177,7 +177,7 @@ class PingRun:
         self._stopped = False
         stepwatch = Stepwatch()
         stepwatch.show(*clocks())
-        self._ledger = Ledger(plan.target.family, stepwatch, b"", compared_from=TIME_BYTES, any_source=True)
+        self._ledger = PingLedger(self._flow, stepwatch, compared_from=TIME_BYTES)
         self._channel = Channel(sock, self._ledger, stepwatch, self._hear, size, clocks=clocks)
         self._silence = self._silence_told() if plan.timeout else None
         self._opened = self._started = self._last_sent = self._now()
@@ -279,17 +279,17 @@ class PingRun:
     def _send(self) -> None:
         if self.plan.tells_unanswered:
             self._tell_unanswered()
-        sequence = (self.tally.transmitted + 1) & 0xFFFF
+        number = self.tally.transmitted + 1
+        sequence = number & 0xFFFF
         failure = self._channel.send(self._flow, sequence, self._payload())
         if not failure:
-            number = self.tally.transmitted + 1
-            timeout = self.plan.timeout
-            late_window = _FOR_GOOD if timeout else 0
-            self._ledger.sent(sequence, self._flow, number, self._channel.last_sent_at, timeout, late_window)
+            sent_at = self._channel.last_sent_at
+            self._ledger.sent(sequence, self._flow, number, sent_at, self.plan.timeout, _FOR_GOOD)
             self._count_as_sent()
             if self.plan.tells_sent:
                 self._heard.append((Sent(sequence), b""))
         elif failure not in _NOT_NOW or not self._postpone(failure):
+            self._ledger.passed_over(sequence)
             self._refused(sequence, failure)
 
     def _tell_unanswered(self) -> None:
