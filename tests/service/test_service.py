@@ -462,6 +462,22 @@ def test_a_mistake_on_the_command_line_is_told(
     assert complaint in capfd.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "status", "complaint"),
+    [
+        (["--stay-root", "--config", "/nowhere"], 1, "/nowhere: No such file or directory"),
+        (["--check", "--config", "/nowhere"], 2, "/nowhere: No such file or directory"),
+        (["--stay-root", "--socket", "/no/where/s"], 1, "/no/where: No such file or directory"),
+        (["--stay-root", "--socket", f"/{'x' * 200}"], 1, f"cannot listen at /{'x' * 200}: AF_UNIX path too long"),
+    ],
+)
+def test_what_keeps_it_from_starting_is_told_in_a_line(
+    arguments: list[str], status: int, complaint: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == status
+    assert capfd.readouterr().err == f"pingsock serve: {complaint}\n"
+
+
 def test_a_bad_configuration_is_a_reason_not_to_start() -> None:
     with pytest.raises(AssertionError, match=r"pingsockd.toml:2: acces.users: unknown|:1: acces: unknown table"):
         RunningService("[acces]\nusers = []\n")

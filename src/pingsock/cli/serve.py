@@ -83,9 +83,15 @@ def _serve(options: argparse.Namespace, output: Output) -> int:
     except BadConfiguration as error:
         raise Refused(str(error), BAD_COMMAND_LINE) from error
     except (CannotStart, NoSandbox, OSError) as error:
-        output.warn(str(error))
+        output.warn(_told(error))
         return FAILED
     return 0
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
 
 
 def _settings(options: argparse.Namespace) -> Settings:
@@ -129,7 +135,7 @@ def _check(options: argparse.Namespace, output: Output) -> int:
     try:
         load_configuration(path)
     except (BadConfiguration, OSError) as error:
-        raise Refused(str(error), BAD_COMMAND_LINE) from error
+        raise Refused(_told(error), BAD_COMMAND_LINE) from error
     output.write(f"{path} is in order\n")
     return 0
 
