@@ -91,6 +91,20 @@ def test_a_state_that_cannot_be_written_whole_leaves_the_old_one(
     assert [each.name for each in tmp_path.iterdir()] == ["state"]
 
 
+@pytest.mark.parametrize("is_link", [False, True])
+def test_what_a_killed_sweep_left_half_written_is_replaced(tmp_path: Path, is_link: bool) -> None:
+    path, other, half = tmp_path / "run", tmp_path / "other", tmp_path / ".run.new"
+    other.write_text("somebody else's")
+    if is_link:
+        half.symlink_to(other)
+    else:
+        half.write_text("{")
+    write_state(str(path), State("a", "d", None, 1, (), {}))
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["other", "run"]
+    assert other.read_text() == "somebody else's"
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
 def test_a_link_to_a_state_stays_a_link(tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(tmp_path / "state")

@@ -151,6 +151,12 @@ def test_kinds_are_kinds(kinds: Any) -> None:
             call("127.0.0.1", kinds=kinds)
 
 
+@pytest.mark.parametrize("arguments", [{"family": []}, {"kinds": 1}, {"kinds": iter(())}, {"kinds": [[]]}])
+def test_what_opens_a_socket_checks_its_arguments_too(arguments: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgument):
+        pingsock.open(**arguments)
+
+
 @pytest.mark.parametrize("family", [None, True, False, 1, "4", 4, 6, 2.0])
 def test_families_are_two(family: Any) -> None:
     with pytest.raises(InvalidArgument, match=r"^family"):

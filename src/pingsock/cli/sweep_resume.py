@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 
 from pingsock.cli.arguments import Refused
 from pingsock.cli.sweep_options import BAD_COMMAND_LINE
@@ -102,7 +101,8 @@ def write_state(path: str, state: State) -> None:
     content = {"pingsock_sweep": _VERSION, **state.as_dict()}
     # A link stays one.
     path = os.path.realpath(path)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=os.path.dirname(path))
+    temporary = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.new")
+    descriptor = _created(temporary)
     try:
         with open(descriptor, "w", encoding="utf-8") as file:
             json.dump(content, file)
@@ -113,3 +113,12 @@ def write_state(path: str, state: State) -> None:
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def _created(path: str) -> int:
+    """A new file for nobody else; what a sweep that was killed has left there is removed, so one is left at most."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

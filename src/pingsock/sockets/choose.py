@@ -83,10 +83,10 @@ def choose(
 
 
 def _check(family: int, kinds: Sequence[str]) -> None:
-    if family not in PROTOCOLS:
+    if not isinstance(family, int) or family not in PROTOCOLS:
         raise InvalidArgument("family", family, "AF_INET or AF_INET6")
-    if not kinds or isinstance(kinds, str):
-        raise InvalidArgument("kinds", kinds, f"a sequence of kinds out of {', '.join(KINDS)}")
+    if not kinds or not isinstance(kinds, (list, tuple)):
+        raise InvalidArgument("kinds", kinds, f"a list or tuple of kinds out of {', '.join(KINDS)}")
     for kind in kinds:
-        if kind not in OPENERS:
+        if not isinstance(kind, str) or kind not in OPENERS:
             raise InvalidArgument("kind", kind, f"one of {', '.join(KINDS)}")
