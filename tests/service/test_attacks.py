@@ -323,8 +323,9 @@ os.chmod(path, 0o666)
 service.listen()
 os.chdir(os.path.dirname(path))
 far = socket.create_server(("127.0.0.1", 0))
-os.seteuid(uid)
-near = socket.create_connection(far.getsockname())
+near = socket.socket()
+os.seteuid(uid)  # who may not be able to read this Python's modules any more
+near.connect(far.getsockname())
 never_read, _ = far.accept()
 near.setblocking(False)
 try:
