@@ -254,6 +254,21 @@ def test_a_socket_without_stamps_is_not_asked_for_them() -> None:
     assert sock.order == []
 
 
+def test_a_full_send_buffer_is_asked_once_since_no_icmp_error_looks_like_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    sock, channel, _ = scripted(0)
+    refusals = iter([errno.EAGAIN, errno.ENOBUFS, errno.ENOBUFS])
+
+    def refuse(_message: bytes, _address: object) -> int:
+        raise OSError(next(refusals), "no room")
+
+    monkeypatch.setattr(sock, "sendto", refuse)
+    flow = Flow(target_at("192.0.2.1"), bytes(56))
+    assert channel.send(flow, 0, flow.payload) == errno.EAGAIN
+    assert sock.order == []
+    assert channel.send(flow, 0, flow.payload) == errno.ENOBUFS
+    assert next(refusals, None) is None
+
+
 def test_an_error_among_replies_hides_none_of_them() -> None:
     _, channel, heard = scripted(20, 0, 7, 7)
     assert channel.collect()

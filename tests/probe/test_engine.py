@@ -248,6 +248,30 @@ def test_patience_ends_and_is_for_the_first_probe_alone() -> None:
     assert [times[-1] - times[0] for times in refusals.values()] == [4 * QUICK.timeout_ns, *[QUICK.timeout_ns] * 2]
 
 
+def test_where_nobody_finds_room_only_the_first_are_patient() -> None:
+    patience = 100 * QUICK.timeout_ns
+    driver = Driver(lambda _: REFUSED)
+    begin = driver.now
+    driver.engine.feed(stream(3000, plan=QUICK.replace(patience_ns=patience)))
+    ends: list[int] = []
+    driver.run(hear=lambda told: ends.extend(driver.now - begin for _ in told))
+    assert driver.told == {"SendFailure": 3000, "Summary": 3000}
+    assert ends[0] >= patience
+    assert ends[-1] < patience + 3000 // 256 * 2 * QUICK.timeout_ns
+
+
+def test_whoever_is_sent_gives_the_others_hope() -> None:
+    patience = 100 * QUICK.timeout_ns
+    driver = Driver(lambda course: SILENT if course.target.address[0] == "192.0.2.2" else REFUSED)
+    plan, begin = QUICK.replace(patience_ns=patience), driver.now
+    for address, due in ((ADDRESS, 0), ("192.0.2.2", patience // 2), (ADDRESS, patience // 2)):
+        driver.engine.add(Course(target_at(address), plan, b""), begin + due)
+    ends: list[int] = []
+    driver.run(hear=lambda told: ends.extend(driver.now - begin for _ in told))
+    assert driver.told == {"SendFailure": 2, "Timeout": 1, "Summary": 3}
+    assert ends[-1] >= patience * 3 // 2
+
+
 def test_a_family_that_cannot_be_sent_costs_the_other_nothing() -> None:
     driver = Driver()
     driver.engine.refuse_lane(Course(target_at(ADDRESS6), QUICK, b"").settings, errno.EAFNOSUPPORT)

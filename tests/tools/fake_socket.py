@@ -84,9 +84,9 @@ class FakeSocket:
     # What a test does
 
     def refuse(self, *numbers: int) -> None:
-        """The next probes fail so, one each. A channel sends again to see whether it fails again."""
+        """The next probes fail so, one each. But for EAGAIN, a channel sends again to see whether it fails again."""
         for number in numbers:
-            self.failures.extend([number, number])
+            self.failures.extend([number] if number == errno.EAGAIN else [number, number])
 
     def next_arrival(self) -> int:
         return min((when for when, _ in self._messages + self._errors), default=2**63)

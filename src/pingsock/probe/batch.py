@@ -94,7 +94,7 @@ class BatchEngine(Engine):
 
     def want_lane(self, settings: SocketSettings, now: int) -> bool:
         """Ask for one more socket with these settings; False if there can be none."""
-        if settings in self._refused or len(self.lanes) >= _MOST_LANES:
+        if self._is_refused(settings, now) or len(self.lanes) >= _MOST_LANES:
             return False
         if not any(lane.usable_from > now for lane in self.lanes_for(settings)):
             self.wanted = settings
@@ -293,6 +293,7 @@ class BatchProber(BlockingProber):
             return self._send_failed(channel, block, error.errno or errno.EIO)
         profile.group = ledger.sent_group(block, self._first, sent, begin, self._clock())
         channel.expect(profile)
+        self.engine.full_since = 0
         self._first += sent
         self._allowed -= sent
         return True
@@ -307,9 +308,10 @@ class BatchProber(BlockingProber):
             return False
         if number == errno.EMSGSIZE and channel.allow_fragments():
             return True
-        # The engine knows what to do with a probe that is refused, and asks for a permission of its own.
-        self.engine.add(self.course(block.target(self._first), self.plan), now)
-        self._first += 1
+        if number not in NO_ROOM or not self.engine.is_crowded:
+            # The engine knows what to do with a probe that is refused, and asks for a permission of its own.
+            self.engine.add(self.course(block.target(self._first), self.plan), now)
+            self._first += 1
         if number in NO_ROOM:
             self._paused_until = now + _PAUSE
             return False

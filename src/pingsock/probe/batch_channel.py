@@ -95,6 +95,7 @@ class BatchChannel(Channel):
         self.template = b""
         # Reading a stamp of each send costs a fifth of the rate; the times of sending are interpolated.
         sock.setsockopt(linux.SOL_SOCKET, linux.SO_TIMESTAMPING, 0)
+        self._has_stamps = False
         sock.setsockopt(linux.SOL_SOCKET, linux.SO_TIMESTAMPNS, 1)
         self._is_never_fragmented = largest <= _FITS_EVERYWHERE and _may_fragment(sock)
         if self._is_never_fragmented:

@@ -16,7 +16,8 @@ What this means here
 --------------------
 
 When a send fails, the error queue is read and the send repeated, as long as the queue explains the failure; and once
-more if it does not, since only a refusal of this host's own comes twice.
+more if it does not, since only a refusal of this host's own comes twice. EAGAIN is no ICMP error's errno: the send
+buffer is full.
 
 A transmit stamp is queued before the reply to its probe. So replies are read first and the queue after them, and what
 the queue says is heard first: then no reply is without its stamp. Time is read once for all replies that were read
@@ -156,8 +157,8 @@ class Channel:
 
     def _send_again(self, message: bytes, flow: Flow, failure: int) -> int:
         """After a failure, which may be the errno of an ICMP error about another probe."""
-        before = 0
-        for _ in range(_SEND_ATTEMPTS - 1):
+        before = attempts = 0
+        while failure != errno.EAGAIN and attempts < _SEND_ATTEMPTS - 1:
             self._explained = False
             self._read_error_queue()
             if not self._explained and failure == before:
@@ -165,7 +166,9 @@ class Channel:
             before, failure = failure, self._try_to_send(message, flow)
             if not failure:
                 return 0
-        self._restart_keys()
+            attempts += 1
+        if self._has_stamps:
+            self._restart_keys()
         return failure
 
     def _try_to_send(self, message: bytes, flow: Flow) -> int:

@@ -108,6 +108,8 @@ class Engine:
         self.lanes: list[Lane] = []
         self.active = 0
         """Courses that are not over, those still in the stream not counted."""
+        self.full_since = 0
+        """Since when there has been no room for any probe; 0 if it is not so."""
         self._pace = Pace(rate)
         self._is_paced = rate > 0
         self._agenda = Agenda()
@@ -227,7 +229,7 @@ class Engine:
         return None
 
     def _may_pull(self) -> bool:
-        return self._stream is not None and not self._stream_waits and self._postponed < _MOST_POSTPONED
+        return self._stream is not None and not self._stream_waits and not self.is_crowded
 
     def _pull(self, now: int) -> Course | None:
         """The next course of the stream, which is due now and comes first in the agenda."""
@@ -258,6 +260,7 @@ class Engine:
         """The probe was given to the kernel, just after `now`."""
         lane, course, sequence = departure
         plan = course.plan
+        self.full_since = 0
         self._count(course, now)
         course.statistics.sent += 1
         course.undecided += 1
@@ -266,10 +269,21 @@ class Engine:
     def refused(self, departure: Departure, number: int, mtu: int, now: int) -> None:
         """The kernel refused the probe with this errno. Where it only has no room, the probe is tried again."""
         course = departure[1]
-        if number in NO_ROOM and now - (course.postponed_since or now) < course.patience_ns:
+        if number in NO_ROOM and self._may_find_room(course, now):
             self._postpone(course, now)
         else:
             self._fail(course, number, mtu, now)
+
+    def _may_find_room(self, course: Course, now: int) -> bool:
+        """Whether to try again: not for longer than the timeout where nobody at all has found room for so long."""
+        self.full_since = self.full_since or now
+        waited, patience = now - (course.postponed_since or now), course.patience_ns
+        return waited < course.plan.timeout_ns or (waited < patience and now - self.full_since < patience)
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether so many courses wait for room that no further one should."""
+        return self._postponed >= _MOST_POSTPONED
 
     def _postpone(self, course: Course, now: int) -> None:
         if not course.postponed_since:

@@ -53,7 +53,8 @@ class Plan(Value):
     """Probes a second over all targets; 0 is no limit."""
     patience_ns: int = 0
     """How long a target's first probe is tried again, if that is longer than its timeout, where this host has no room
-    to send it, as while the link's neighbours are looked for. Further ones give up after their timeout."""
+    to send it, as while the link's neighbours are looked for. Further ones give up after their timeout; and so does
+    everybody once no probe at all has found room for so long."""
     late_window_ns: int = SECOND
     """How long after its timeout a probe may still be answered late. Its sequence number is not used again before."""
 
