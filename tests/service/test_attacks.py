@@ -11,6 +11,7 @@ import random
 import select
 import socket
 import struct
+import subprocess
 import sys
 import threading
 import time
@@ -359,6 +360,31 @@ def test_a_descriptor_that_takes_long_to_close_keeps_nobody_waiting(tmp_path: Pa
     with running_service(configuration, under=under, listens_at=path) as service:
         service.settled(0)
         assert ("refused socket" in service.log) is not permitted
+
+
+END_AT_ONCE = """
+import socket
+from pingsock.service.configuration import Configuration
+from pingsock.service.rights import let_alarms_hurry
+from pingsock.service.server import Server
+let_alarms_hurry()
+Server(socket.socket(fileno=3), None, Configuration(), print).close()
+"""
+
+
+def test_a_service_that_ends_does_not_wait_for_what_is_left_in_its_backlog(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    command = [
+        sys.executable,
+        "-c",
+        LINGERING,
+        str(tmp_path / "s"),
+        str(MALLORY.uid),
+        sys.executable,
+        "-c",
+        END_AT_ONCE,
+    ]
+    assert subprocess.run(command, check=False, timeout=60).returncode == 0
 
 
 def test_a_socket_filter_that_would_take_long_is_refused(channel: socket.socket) -> None:

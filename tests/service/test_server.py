@@ -8,6 +8,7 @@ import math
 import os
 import socket
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock, call
 
 import pytest
 
@@ -16,6 +17,7 @@ from pingsock.service.configuration import parse_configuration
 from pingsock.service.frames import Request, parse_answer_untrusted
 from pingsock.service.server import ANSWERED_IN_A_TURN, EXTRA_FOR_ADMINISTRATORS, REPLIES_IN_ONE_GO, Server
 from pingsock.stack.endpoint import charge_for
+from pingsock.wire import linux
 from service.test_server_states import ECHO, QuietLink
 
 if TYPE_CHECKING:
@@ -156,6 +158,40 @@ def test_a_closed_connection_makes_room_before_its_turn_comes(bench: Bench) -> N
             bench.turns()
             assert parse_answer_untrusted(another.recv(100)).errno == errno.EBADF
         assert bench.lines == []
+
+
+def test_where_all_connections_are_taken_a_closed_one_makes_room_too(bench: Bench) -> None:
+    bench.server._limit = 1
+    with bench.client():
+        bench.turns()
+    with bench.client() as another:
+        bench.turns()
+        another.send(Request(frames.POLL).to_bytes())
+        bench.turns()
+        assert parse_answer_untrusted(another.recv(100)).errno == errno.EBADF
+    assert bench.lines == []
+
+
+def test_somebody_who_asks_for_too_much_has_not_all_their_connections_looked_at(bench: Bench) -> None:
+    bench.server._limit = 2
+    bench.server._hang_ups = hang_ups = Mock(wraps=bench.server._hang_ups)
+    with contextlib.ExitStack() as stack:
+        for _ in range(5):
+            stack.enter_context(bench.client())
+        bench.turns()
+    assert hang_ups.register.call_count == 2
+    assert hang_ups.poll.call_args_list == [call(0, 1)] * 3
+
+
+def test_a_connection_whose_listener_wanted_credentials_is_served(bench: Bench) -> None:
+    # As systemd makes one with PassCredentials=; each message then looks as if something had been cut off it.
+    for option in (linux.SO_PASSCRED, linux.SO_PASSSEC, linux.SO_PASSPIDFD):
+        with contextlib.suppress(OSError):
+            bench.listener.setsockopt(linux.SOL_SOCKET, option, 1)
+    with bench.client() as channel:
+        channel.send(Request(frames.POLL).to_bytes())
+        bench.turns()
+        assert parse_answer_untrusted(channel.recv(100)).errno == errno.EBADF
 
 
 class RecordingLink(QuietLink):

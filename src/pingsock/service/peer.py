@@ -25,7 +25,7 @@ from errno import EBADF, EIO, EISCONN, ENOMEM, ERANGE
 from pingsock.service import frames
 from pingsock.service.calls import getsockopt
 from pingsock.service.frames import Answer, Request, parse_request_untrusted
-from pingsock.service.rights import brings_rights, close_untrusted, may_bring_rights
+from pingsock.service.rights import brings_rights, close_untrusted, may_bring_rights, want_no_credentials
 from pingsock.service.session import Session
 from pingsock.stack.failure import failure
 from pingsock.wire import linux
@@ -75,6 +75,8 @@ class Peer:
         """An answer there was no room for."""
         self._host = host
         self._may_bring_rights = may_bring_rights(channel)
+        if self._may_bring_rights:
+            want_no_credentials(channel)
         self._session: Session | None = None
         self._signals: socket.socket | None = None
         self._readiness: socket.socket | None = None

@@ -44,7 +44,7 @@ from pingsock.service.audit import Audit, Caller
 from pingsock.service.embedded import random_below
 from pingsock.service.guard import Forbidden, Rules
 from pingsock.service.peer import Peer, peer_credentials, say_goodbye
-from pingsock.service.rights import close_untrusted
+from pingsock.service.rights import close_untrusted, hurried
 from pingsock.service.turns import Turns
 from pingsock.service.users import Users
 from pingsock.stack.endpoint import charge_for
@@ -83,8 +83,7 @@ MOST_USERS_SHOWN = 500
 
 def most_connections() -> int:
     """How many clients the limit of descriptors allows."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(1, (soft - SPARE_DESCRIPTORS) // DESCRIPTORS_OF_A_CLIENT)
+    return max(1, (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_DESCRIPTORS) // DESCRIPTORS_OF_A_CLIENT)
 
 
 class Server:
@@ -104,8 +103,7 @@ class Server:
     ) -> None:
         """Owns listener and link from now on. Without a link nothing is served, only handed over.
 
-        `limit` is how many connections there may be, as many as descriptors allow unless given. `facts` are shown with
-        the status as they are.
+        `limit`: connections there may be, by default what descriptors allow. `facts` are shown with the status.
         """
         self._listener = listener
         self._link = link
@@ -127,6 +125,8 @@ class Server:
         self._accept_again = 0.0
         self._inputs: dict[int, Callable[[], object]] = {}
         self._epoll = select.epoll()
+        self._hang_ups = select.epoll()
+        """All connections, without their requests: to look through those of one user would take everybody's time."""
         self._arrivals = select.poll()
         self._stack = None if link is None else self._start_stack(link)
         self._listener.setblocking(False)
@@ -232,8 +232,10 @@ class Server:
         """End every connection, which its client notices, and give everything up."""
         for peer in tuple(self._peers.values()):
             self._end(peer)
-        self._listener.close()
+        with hurried():
+            self._listener.close()
         self._epoll.close()
+        self._hang_ups.close()
         if self._stack is not None:
             self._stack.on_idents_changed = None
         if self._link is not None:
@@ -262,22 +264,25 @@ class Server:
             close_untrusted(channel)
             return
         user = self._users[caller.uid]
-        refusal = self._refusal(caller, user)
-        if refusal is not None and refusal[0] == EMFILE:
-            # In a kernel a socket that is closed makes room at once.
-            for peer in user.hung_up():
-                self._end(peer)
-            refusal = self._refusal(caller, user)
-        if refusal is not None:
+        while (refusal := self._refusal(caller, user)) is not None:
             errno, reason = refusal
-            self._audit.refuse(caller, user, "socket", errno, reason)
-            say_goodbye(channel, errno)
-            return
+            # In a kernel a socket that is closed makes room at once.
+            if errno == EACCES or not self._end_hung_up():
+                self._audit.refuse(caller, user, "socket", errno, reason)
+                say_goodbye(channel, errno)
+                return
         channel.setblocking(False)
         peer = Peer(channel, caller, user, self)
-        user.peers.add(peer)
+        user.connections += 1
         self._peers[channel.fileno()] = peer
         self._epoll.register(channel.fileno(), select.EPOLLIN)
+        self._hang_ups.register(channel.fileno(), 0)
+
+    def _end_hung_up(self) -> bool:
+        """End a connection its client has closed, be there unread requests or not; False if there is none."""
+        if events := self._hang_ups.poll(0, 1):
+            self._end(self._peers[events[0][0]])
+        return bool(events)
 
     def _refusal(self, caller: Caller, user: User) -> tuple[int, str] | None:
         is_administrator = self._is_administrator(caller)
@@ -304,7 +309,7 @@ class Server:
 
     def _end(self, peer: Peer) -> None:
         del self._peers[peer.channel.fileno()]
-        peer.user.peers.discard(peer)
+        peer.user.connections -= 1
         peer.user.lent -= peer.is_lease
         peer.end()
 
@@ -376,7 +381,6 @@ class Server:
         `schema` counts up when a name changes its meaning or goes.
         """
         users = self._users.by_packets()
-        lent = sum(user.lent for user in users)
         return {
             "schema": 1,
             **self._facts,
@@ -386,7 +390,7 @@ class Server:
             "connections": len(self._peers),
             "connections_limit": self._limit,
             "connections_accepted": self._accepted,
-            "handed_over": lent,
+            "handed_over": sum(user.lent for user in users),
             "idents": 0 if self._stack is None else len(self._stack.idents.idents()),
             "queued_bytes": sum(user.account.queued for user in users),
             "packets": sum(user.packets for user in users),

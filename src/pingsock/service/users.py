@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import select
-
 from pingsock.stack.account import Account
 
 TYPE_CHECKING = False
@@ -12,7 +10,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pingsock.service.configuration import Configuration
-    from pingsock.service.peer import Peer
 
 MOST_IDLE = 1024
 """Users remembered without a connection: for their counters, and so that nobody gains packets by coming back."""
@@ -48,8 +45,7 @@ class User:
     def __init__(self, uid: int, configuration: Configuration, clock: Callable[[], float]) -> None:
         self.uid = uid
         self.account = Account(configuration.queued_bytes)
-        self.peers: set[Peer] = set()
-        """Their connections."""
+        self.connections = 0
         self.lent = 0
         """Connections that are leases of handed-over sockets."""
         self.packets = 0
@@ -68,20 +64,6 @@ class User:
         rate = configuration.packets_per_second
         if rate != (self.packet_allowance.size if self.packet_allowance else 0):
             self.packet_allowance = Allowance(rate, 1.0, clock) if rate else None
-
-    @property
-    def connections(self) -> int:
-        """How many there are now."""
-        return len(self.peers)
-
-    def hung_up(self) -> list[Peer]:
-        """Whose clients have closed them, be there unread requests or not."""
-        by_fileno = {peer.channel.fileno(): peer for peer in self.peers}
-        poller = select.poll()
-        for fileno in by_fileno:
-            # A hang-up is reported whether asked for or not.
-            poller.register(fileno, 0)
-        return [by_fileno[fileno] for fileno, _ in poller.poll(0)]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
