@@ -29,7 +29,7 @@ group_range = "0 65534"
 owner_exclusive_idents = false
 hand_over = {}
 [quota]
-sockets = 1000
+sockets = {}
 """
 WAYS = {"served": CLOSED, "fresh": CLOSED, "confined": CLOSED, "borrowed": FOR_SERVICE, "embedded": CLOSED}
 """Where the sockets of a program come from, and the range that leaves."""
@@ -101,11 +101,11 @@ class RunNetwork:
             subprocess.run(["ip", "-n", self.network.client, family, "route", "flush", "cache"], check=True)
 
     @contextmanager
-    def service(self, way: str) -> Iterator[subprocess.Popen[bytes]]:
-        """A service in the client's namespace, as long as the context lasts."""
+    def service(self, way: str, quota: int = 1000) -> Iterator[subprocess.Popen[bytes]]:
+        """A service in the client's namespace, as long as the context lasts, that lends each user so many sockets."""
         self.set_range(WAYS[way])
         configuration = self.programs / f"{way}.toml"
-        configuration.write_text(CONFIGURATION.format("true" if way == "borrowed" else "false"))
+        configuration.write_text(CONFIGURATION.format("true" if way == "borrowed" else "false", quota))
         options = ["--config", str(configuration), "--socket", self.socket_path(way)]
         words = self.pingsock("serve", *options, "--user", f"{SERVICE_USER}:{SERVICE_USER}")
         with self.start(words) as process:
