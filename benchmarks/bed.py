@@ -16,7 +16,7 @@ import time
 import traceback
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     import resource
@@ -231,10 +231,10 @@ def in_child(work: Callable[..., Any], *arguments: Any) -> tuple[dict[str, float
     return _usage(usage, time.perf_counter() - begin), pickle.loads(content)
 
 
-def run_command(command: list[str], **environment: str) -> tuple[dict[str, float], str]:
-    """Run a command to its end; `wall`, `cpu` and `peak` as in `in_child`, and what it wrote.
+def run_command(command: list[str], read: Callable[[TextIO], Any], **environment: str) -> tuple[dict[str, float], Any]:
+    """Run a command to its end; `wall`, `cpu` and `peak` as in `in_child`, and what `read` makes of what it wrote.
 
-    A child begins as a copy of this process, whose own size is a lower bound of `peak`.
+    A child begins as a copy of this process, whose own size is a lower bound of `peak`: keep little of long outputs.
     """
     with tempfile.TemporaryFile("w+") as output:
         begin = time.perf_counter()
@@ -248,7 +248,7 @@ def run_command(command: list[str], **environment: str) -> tuple[dict[str, float
         wall = time.perf_counter() - begin
         process.returncode = 0
         output.seek(0)
-        return _usage(usage, wall), output.read()
+        return _usage(usage, wall), read(output)
 
 
 def _usage(usage: resource.struct_rusage, wall: float) -> dict[str, float]:

@@ -76,7 +76,7 @@ def icmplib(hosts: list[str]) -> Reported:
 def fping(hosts: list[str]) -> tuple[dict[str, float], Reported]:
     """Debian's fping over a raw socket, as fast as it goes."""
     command = ["fping", "-q", "-C", "1", "-i", "0", "-t", str(int(TIMEOUT * 1000)), "-B", "1", "-r", "0", *hosts]
-    usage, text = run_command(command)
+    usage, text = run_command(command, lambda output: output.read())
     found = re.findall(r"^(\S+)\s*: ([\d.]+)$", text, re.MULTILINE)
     return usage, {host: float(milliseconds) * 1e6 for host, milliseconds in found}
 

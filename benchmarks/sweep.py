@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from bed import address, addresses, enter_namespace, in_child, interleaved, run_command, table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 FIRST = "127.1.0.0"
 OURS = [sys.executable, "-m", "pingsock", "sweep", "--rate", "0", "--retries", "0", "--all-addresses", "--alive"]
@@ -39,21 +39,21 @@ def figures(usage: dict[str, float], alive: int, hosts: int) -> dict[str, float]
     }
 
 
-def alive_in(text: str) -> int:
+def alive_in(lines: Iterable[str]) -> int:
     """How many addresses are listed; what is said beside them is not counted."""
-    return sum(line.startswith("127.") for line in text.splitlines())
+    return sum(line.startswith("127.") for line in lines)
 
 
 def sweep(hosts: int, *options: str) -> dict[str, float]:
     """`pingsock sweep`, which prints who is alive."""
-    usage, text = run_command([*OURS, *options, "--no-progress", f"{FIRST}-{address(FIRST, hosts - 1)}"])
-    return figures(usage, alive_in(text), hosts)
+    command = [*OURS, *options, "--no-progress", f"{FIRST}-{address(FIRST, hosts - 1)}"]
+    return figures(*run_command(command, alive_in), hosts)
 
 
 def fping(hosts: int) -> dict[str, float]:
     """Debian's fping over a raw socket."""
-    usage, text = run_command(["fping", "-a", "-i", "0", "-r", "0", "-g", FIRST, address(FIRST, hosts - 1)])
-    return figures(usage, alive_in(text), hosts)
+    command = ["fping", "-a", "-i", "0", "-r", "0", "-g", FIRST, address(FIRST, hosts - 1)]
+    return figures(*run_command(command, alive_in), hosts)
 
 
 def multiping(hosts: int) -> int:
