@@ -2,7 +2,7 @@
 
 The programs are an ordinary user's. So is the supervisor, with a service that runs as a third user; but for the way
 "embedded", where the supervisor is root and serves the sockets itself. "confined" is "served" with a system call
-forbidden that containers usually forbid.
+forbidden that containers usually forbid. "thrown away" is "served" with signals that meet the answers to calls.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from cli.ping_network import AS_USER, ENVIRONMENT, SYSTEM_PYTHON, PingNetwork, R
 SERVICE_USER = "65533"
 OPEN, CLOSED, FOR_SERVICE = "0 65534", "1 0", f"{SERVICE_USER} {SERVICE_USER}"
 """Who may open ping sockets of the kernel: net.ipv4.ping_group_range."""
-WITHOUT_PIDFD_GETFD = "without_pidfd_getfd.py"
+WITHOUT_PIDFD_GETFD, THROWING_ANSWERS_AWAY = "without_pidfd_getfd.py", "throwing_answers_away.py"
 LAUNCHER = "from pingsock.cli.main import run\n\nrun()\n"
 CONFIGURATION = """\
 [access]
@@ -31,7 +31,14 @@ hand_over = {}
 [quota]
 sockets = {}
 """
-WAYS = {"served": CLOSED, "fresh": CLOSED, "confined": CLOSED, "borrowed": FOR_SERVICE, "embedded": CLOSED}
+WAYS = {
+    "served": CLOSED,
+    "fresh": CLOSED,
+    "confined": CLOSED,
+    "thrown away": CLOSED,
+    "borrowed": FOR_SERVICE,
+    "embedded": CLOSED,
+}
 """Where the sockets of a program come from, and the range that leaves."""
 
 
@@ -72,6 +79,9 @@ class RunNetwork:
         """The command line that runs a program through `pingsock run`."""
         if way == "embedded":
             return self.pingsock("run", "-S", "/nowhere", "--", *AS_USER, *words)
+        if way == "thrown away":
+            ours = [SYSTEM_PYTHON, str(self.programs / THROWING_ANSWERS_AWAY)]
+            return [*AS_USER, *ours, "run", "-S", self.socket_path("served"), "--", *words]
         if way == "confined":
             forbid = [SYSTEM_PYTHON, str(self.programs / WITHOUT_PIDFD_GETFD)]
             return [*AS_USER, *forbid, *self.pingsock("run", "-S", self.socket_path("served"), "--", *words)]
@@ -134,7 +144,8 @@ def run_network(name: str, *, services: bool = True) -> Iterator[RunNetwork]:
     """The network with its services, for as long as the context lasts. Skips the test where it cannot be made."""
     with ping_network(name) as plain, ExitStack() as stack:
         (plain.programs / "ours" / "pingsock-command").write_text(LAUNCHER)
-        shutil.copy(os.path.join(os.path.dirname(__file__), WITHOUT_PIDFD_GETFD), plain.programs)
+        for script in (WITHOUT_PIDFD_GETFD, THROWING_ANSWERS_AWAY):
+            shutil.copy(os.path.join(os.path.dirname(__file__), script), plain.programs)
         network = RunNetwork(plain)
         for way in ("served", "borrowed") if services else ():
             stack.enter_context(network.service(way))

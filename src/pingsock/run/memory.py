@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 LONGEST_COPY = 1 << 20
 """Bytes. More than any call here needs at once, so that no number a program gives costs us memory."""
+_PAGE = 4096
 _VECTOR = struct.Struct("=2Q")
 _INT = struct.Struct("=i")
 _ADDRESS_MASK = (1 << 64) - 1
@@ -47,6 +48,13 @@ class Memory:
     def read(self, address: int, size: int) -> bytes:
         """Bytes at an address."""
         return self.gather(((address, size),))
+
+    def read_below(self, end: int, size: int) -> bytes:
+        """What lies before an address: `size` bytes, or less if that is no memory."""
+        try:
+            return self.read(max(0, end - size), min(end, size))
+        except OSError:
+            return b"" if size <= _PAGE else self.read_below(end, size // 2)
 
     def read_int(self, address: int) -> int:
         """A C int."""

@@ -18,7 +18,7 @@ import ctypes
 import fcntl
 import os
 import struct
-from errno import EINPROGRESS, ENOENT
+from errno import EINPROGRESS, ENOENT, ESRCH
 
 from pingsock.run.libc import call, system_call
 from pingsock.wire.bpf import pass_to_kernel
@@ -166,7 +166,8 @@ class Listener:
             result = fcntl.ioctl(self._descriptor, request, content)
         except OSError as error:
             # EINPROGRESS: it was answered, or not yet received; either way nothing of ours waits.
-            if error.errno in (ENOENT, EINPROGRESS):
+            # ESRCH: a descriptor was on its way when the call was interrupted.
+            if error.errno in (ENOENT, EINPROGRESS, ESRCH):
                 return None
             raise
         return result if isinstance(result, bytes) else b""

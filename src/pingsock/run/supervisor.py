@@ -8,6 +8,7 @@ Some facts about signals
 
 * A signal makes a waiting call's notification void without a word; if the call is restarted it comes as a new one.
 * A socket with SO_RCVTIMEO does not restart: its calls fail with EINTR (signal(7)).
+* An answer that meets a signal may be thrown away (`pingsock.run.answers`).
 
 What this means here
 --------------------
@@ -24,20 +25,18 @@ import os
 import select
 import time
 import traceback
-from errno import EAGAIN, EBADF, EINTR, EIO, EMFILE
+from errno import EAGAIN, EBADF, EINTR, EIO
 from functools import partial
 
+from pingsock.run.answers import Answer, Answers
 from pingsock.run.call import KERNEL, Blocked, Call, Duplicate, Finished, Void, Waiting
 from pingsock.run.calls.receiving import timed_out
 from pingsock.run.calls.table import HANDLERS
-from pingsock.run.descriptors import Borrower, free_number, inode_of, still_open
+from pingsock.run.descriptors import Borrower, free_number, inode_of
+from pingsock.run.files import ServedFiles
 from pingsock.run.leases import Leases
-from pingsock.run.memory import Memory
-from pingsock.run.served_file import ServedFile
-from pingsock.run.sources import PROTOCOLS, errno_of
-from pingsock.service.client import LentSocket
-from pingsock.sockets.errors import NoPingSocket
-from pingsock.wire.linux import SOCK_DGRAM
+from pingsock.run.opening import Opener
+from pingsock.run.signal_frame import SignalFrames
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,13 +44,11 @@ if TYPE_CHECKING:
 
     from pingsock.run.call import Outcome
     from pingsock.run.seccomp import Listener, Notification
+    from pingsock.run.served_file import ServedFile
     from pingsock.run.sources import Sources
     from pingsock.run.watchdog import Watchdog
-    from pingsock.sockets.served_descriptor import Connection
     from pingsock.wire.syscalls import Architecture
 
-SOCKET_FLAGS = os.O_NONBLOCK | os.O_CLOEXEC
-"""SOCK_NONBLOCK and SOCK_CLOEXEC."""
 INSPECTION_PERIOD = 1.0
 """Seconds between two looks for sockets that nobody has any more, in case nothing else tells."""
 SOON, LESS_SOON = 0.003, 0.1
@@ -76,21 +73,18 @@ class Supervisor:
         self._listener = listener
         self._names = architecture.names
         self._numbers = numbers
-        self._sources = sources
-        self._watchdog = watchdog
         self._warn = warn
-        self._files: dict[int, ServedFile] = {}
-        """By the inode of the program's descriptor."""
-        self._by_readiness: dict[int, ServedFile] = {}
         self._waiting: dict[int, Waiting] = {}
         """By thread."""
         self._finished: dict[int, Finished] = {}
         """By thread."""
-        self._borrower = Borrower()
-        self._may_borrow = self._borrower.is_allowed()
-        self._leases = Leases()
-        self._inspect_at = 0.0
+        self._answers = Answers(SignalFrames(listener.is_valid))
         self._events = select.epoll()
+        self._borrower = Borrower()
+        self._files = ServedFiles(self._events, watchdog, may_borrow=self._borrower.is_allowed())
+        self._leases = Leases()
+        self._opener = Opener(listener, numbers, sources, self._files, self._leases, self._inspect)
+        self._inspect_at = 0.0
         self._watched: dict[int, Callable[[], object]] = {}
         self.is_over = False
         """No process has the filter any more."""
@@ -113,8 +107,7 @@ class Supervisor:
     def close(self) -> None:
         """Give everything up: calls that wait fail with ENOSYS."""
         self._listener.close()
-        for inode in tuple(self._files):
-            self._forget(inode)
+        self._files.close()
         self._leases.close()
         self._borrower.close()
         self._events.close()
@@ -125,8 +118,10 @@ class Supervisor:
         if descriptor == self._listener.fileno() and events & select.EPOLLHUP:
             self.is_over = True
             self._events.unregister(descriptor)
-        elif descriptor in self._by_readiness:
-            self._wake(self._by_readiness[descriptor])
+            return
+        file = self._files.of_readiness(descriptor)
+        if file is not None:
+            self._wake(file)
         elif descriptor in self._watched:
             self._watched[descriptor]()
 
@@ -149,32 +144,17 @@ class Supervisor:
             self._inspect()
 
     def _show_errors_only(self) -> list[ServedFile]:
-        return [file for file in self._files.values() if file.channel.shown == select.POLLERR]
+        return [file for file in self._files if file.channel.shown == select.POLLERR]
 
     def _inspect(self) -> None:
         """End the sockets that no process has any more, and forget calls that are void."""
         self._inspect_at = time.monotonic() + INSPECTION_PERIOD
         for waiting in [each for each in self._waiting.values() if not self._listener.is_valid(each.call.notification)]:
             self._drop(waiting)
-        held = {waiting.call.file.channel.inode for waiting in self._waiting.values()} | self._held()
-        for inode in self._files.keys() - held:
-            self._forget(inode)
+        self._files.forget_closed({waiting.call.file for waiting in self._waiting.values()})
         self._leases.inspect()
+        self._answers.forget_ended()
         self._finished = {thread: each for thread, each in self._finished.items() if os.path.exists(f"/proc/{thread}")}
-
-    def _held(self) -> set[int]:
-        """The inodes of all files that some process has a descriptor of."""
-        if self._may_borrow:
-            return {inode for inode, file in self._files.items() if file.channel.is_held()}
-        return still_open({inode: file.last_thread for inode, file in self._files.items()})
-
-    def _forget(self, inode: int) -> None:
-        file = self._files.pop(inode)
-        descriptor = file.connection.readiness.fileno()
-        del self._by_readiness[descriptor]
-        self._events.unregister(descriptor)
-        self._watchdog.remove(file.channel)
-        file.close()
 
     # Notifications
 
@@ -182,6 +162,9 @@ class Supervisor:
         notification = self._listener.receive()
         if notification is None:
             return
+        unheard = self._answers.thrown_away(notification)
+        if unheard is not None:
+            self._take_back(unheard)
         before = self._waiting.get(notification.thread)
         earlier = self._finished.pop(notification.thread, None)
         if before is not None:
@@ -191,20 +174,20 @@ class Supervisor:
                 return
         name = self._names.get(notification.number, "")
         if name == "socket":
-            self._open(notification)
+            self._opener.open(notification)
         else:
             self._serve(notification, name, earlier)
 
     def _serve(self, notification: Notification, name: str, earlier: Finished | None) -> None:
         number = notification.arguments[0] & 0xFFFFFFFF
         inode = inode_of(notification.thread, number)
-        file = self._files.get(inode)
+        file = self._files.of_inode(inode)
         if file is None or name not in HANDLERS:
             # An ordinary file whose number came into our range.
             self._listener.let_kernel_do(notification)
             return
         borrow = file.channel.borrow_own
-        if self._may_borrow:
+        if self._files.may_borrow:
             borrow = partial(self._borrower.borrow, notification.thread, number, inode)
         file.last_thread = notification.thread
         call = Call(notification, name, file, self._listener.is_valid, borrow)
@@ -217,7 +200,7 @@ class Supervisor:
             # An ident somebody has just let go of shall be free.
             self._inspect()
         elif name == "close":
-            soon = SOON if self._may_borrow else LESS_SOON
+            soon = SOON if self._files.may_borrow else LESS_SOON
             self._inspect_at = min(self._inspect_at, time.monotonic() + soon)
         self._execute(Waiting(call))
 
@@ -251,13 +234,21 @@ class Supervisor:
             # What is shown too much only goes while the caller waits. What is not shown yet comes with the next event.
             call.file.settle(call.borrow)
         self._waiting.pop(call.notification.thread, None)
+        answer = Answer(call, result, errno)
         if self._listener.answer(call.notification, result, errno):
-            call.undo.clear()
-        elif call.roll_back():
-            self._wake(call.file)
-        elif errno != EAGAIN:
+            self._answers.note(answer)
+        else:
+            self._take_back(answer)
+
+    def _take_back(self, answer: Answer) -> None:
+        """The call was executed, but its thread has not heard of it."""
+        call = answer.call
+        if call.roll_back():
+            if call.file in self._files:
+                self._wake(call.file)
+        elif answer.errno != EAGAIN:
             # What was not possible then may be when the call is made again.
-            finished = Finished(call.notification.call, result, errno, call.content)
+            finished = Finished(call.notification.call, answer.result, answer.errno, call.content)
             self._finished[call.notification.thread] = finished
 
     def _drop(self, waiting: Waiting) -> None:
@@ -321,69 +312,3 @@ class Supervisor:
         for waiting in [each for each in self._waiting.values() if each.call.file is file]:
             self._try_again(waiting)
         file.channel.add(file.events())
-
-    # Opening
-
-    def _open(self, notification: Notification) -> None:
-        family, kind = (argument & 0xFFFFFFFF for argument in notification.arguments[:2])
-        if (kind & ~SOCKET_FLAGS) != SOCK_DGRAM or family not in PROTOCOLS:
-            self._listener.let_kernel_do(notification)
-            return
-        # The kernel's sockets are closed without our hearing of it, and count against a quota.
-        self._leases.inspect()
-        try:
-            self._give_one(notification, family, kind)
-        except NoPingSocket as refusal:
-            self._listener.answer(notification, 0, errno_of(refusal))
-        except OSError as error:
-            self._listener.answer(notification, 0, EMFILE if error.errno == EBADF else error.errno or EIO)
-
-    def _give_one(self, notification: Notification, family: int, kind: int) -> None:
-        try:
-            self._give(notification, family, kind)
-        except (NoPingSocket, OSError):
-            # Perhaps a quota, or our numbers, are used up by served sockets that nobody has any more.
-            self._inspect()
-            self._give(notification, family, kind)
-
-    def _give(self, notification: Notification, family: int, kind: int) -> None:
-        _way, source = self._sources.find(family)
-        if source is None:
-            self._listener.let_kernel_do(notification)
-        elif isinstance(source, LentSocket):
-            self._hand_over(notification, kind, source)
-        else:
-            self._serve_new(notification, family, kind, source)
-
-    def _hand_over(self, notification: Notification, kind: int, lent: LentSocket) -> None:
-        """The kernel's socket, at an ordinary number: it needs us no more."""
-        lent.setblocking(not kind & os.O_NONBLOCK)
-        try:
-            self._listener.give(notification, lent, None, close_on_exec=bool(kind & os.O_CLOEXEC))
-        except OSError:
-            lent.close()
-            raise
-        self._leases.add(lent, notification.thread)
-
-    def _serve_new(self, notification: Notification, family: int, kind: int, connection: Connection) -> None:
-        if not Memory(notification.thread).is_accessible():
-            # Nobody may look into this program, not even who has started it: its calls could not be executed.
-            connection.close()
-            self._listener.let_kernel_do(notification)
-            return
-        file = ServedFile(connection, family, kind, PROTOCOLS[family])
-        self._files[file.channel.inode] = file
-        self._by_readiness[connection.readiness.fileno()] = file
-        self._events.register(connection.readiness.fileno(), select.EPOLLIN | select.EPOLLET)
-        try:
-            number = self._free_number(notification.thread)
-            assert file.channel.program_end is not None
-            close_on_exec = bool(kind & os.O_CLOEXEC)
-            self._listener.give(notification, file.channel.program_end, number, close_on_exec=close_on_exec)
-        except OSError:
-            self._forget(file.channel.inode)
-            raise
-        file.last_thread = notification.thread
-        if self._may_borrow:
-            file.channel.forget_program_end()
-        self._watchdog.add(file.channel)

@@ -1,0 +1,118 @@
+"""Whether a waiting call was started again after a signal, as the thread's stack shows.
+
+Some facts about calls that start again
+---------------------------------------
+
+* For a signal's handler the kernel puts a frame on the thread's stack, with all registers; rt_sigreturn(2) loads them
+  from there. If a call is to start again they are those it began with, and the instruction pointer is at the system
+  call instruction itself. So nothing runs between rt_sigreturn and the call, and the frame is intact while it waits.
+* It stays below the stack pointer until something else is written there, perhaps for long.
+* Every frame is written whole. Its link to another context, uc_link, is null then, and nobody ever reads it.
+
+What this means here
+--------------------
+
+A frame with the very registers of the call and a null link shows a restart. The link is set then, so that what is left
+of the frame is not taken for another one later.
+
+Not seen are restarts of calls whose signal had no handler (SIGSTOP and SIGCONT), or one on a stack of its own
+(sigaltstack(2)).
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+
+from pingsock.run.libc import function
+from pingsock.run.memory import Memory
+from pingsock.wire.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pingsock.run.seccomp import Notification
+
+
+class FrameLayout(Value):
+    """Where the kernel saves registers: bytes from the saved stack pointer, behind which is the instruction pointer."""
+
+    instruction_size: int
+    """Bytes of the system call instruction."""
+    number: int
+    arguments: tuple[int, ...]
+    link: int
+
+
+LAYOUTS: Mapping[str, FrameLayout] = {
+    # asm/ucontext.h and asm/sigcontext.h of each
+    "x86_64": FrameLayout(2, -16, (-56, -48, -24, -104, -120, -112), -152),
+    "aarch64": FrameLayout(4, -184, (-248, -240, -232, -224, -216, -208), -424),
+}
+"""By `uname -m`."""
+
+_WORD = struct.Struct("=Q")
+_POINTERS = struct.Struct("=2Q")
+_USED = _WORD.pack(1)
+_AT_MINSIGSTKSZ = 51
+"""Of getauxval(3): the bytes of this machine's largest frame."""
+_SMALLEST_FRAME = 8192
+"""Bytes, for kernels that do not tell."""
+_AROUND_FRAME = 256
+"""Bytes between the stack pointer and a frame: 128 that belong to the function, and what alignment takes."""
+_MOST_LOOKS = 1000
+"""At a thread that is about to fall asleep."""
+
+
+class SignalFrames:
+    """Looks for frames on the stacks of threads that wait in a call."""
+
+    def __init__(self, is_valid: Callable[[Notification], bool]) -> None:
+        """`is_valid`: whether a call still waits."""
+        self._is_valid = is_valid
+        self._layout = LAYOUTS[os.uname().machine]
+        largest = function("getauxval")(_AT_MINSIGSTKSZ)
+        self._depth = max(largest, _SMALLEST_FRAME) + _AROUND_FRAME
+
+    def take(self, notification: Notification) -> bool:
+        """Whether this call was started again; of each restart it is said once.
+
+        Not if it no longer waits: then it may have been started again itself.
+        """
+        memory = Memory(notification.thread)
+        stack_pointer = _stack_pointer(notification.thread)
+        stack = memory.read_below(stack_pointer, self._depth)
+        link = self._link(notification, stack_pointer, stack)
+        if link is None or stack.startswith(_USED, link) or not self._is_valid(notification):
+            return False
+        try:
+            memory.write(stack_pointer - len(stack) + link, _USED)
+        except OSError:
+            return False  # gone meanwhile
+        return True
+
+    def _link(self, notification: Notification, stack_pointer: int, stack: bytes) -> int | None:
+        """Where on the stack the link of the frame is that has the registers of this call."""
+        layout = self._layout
+        pointers = _POINTERS.pack(stack_pointer, notification.place - layout.instruction_size)
+        at = stack.rfind(pointers)
+        if at + layout.link < 0:
+            return None
+        number, *arguments = [_WORD.unpack_from(stack, at + offset)[0] for offset in (layout.number, *layout.arguments)]
+        is_of_call = number & 0xFFFFFFFF == notification.number and tuple(arguments) == notification.arguments
+        return at + layout.link if is_of_call else None
+
+
+def _stack_pointer(thread: int) -> int:
+    """Of a thread that waits in a system call; 0 if we cannot see."""
+    for _look in range(_MOST_LOOKS):
+        try:
+            with open(f"/proc/{thread}/syscall", "rb", buffering=0) as file:
+                words = file.read().split()
+        except OSError:
+            return 0  # gone, or not ours to look into
+        if len(words) == 9:
+            return int(words[7], 16)
+        os.sched_yield()
+    return 0
