@@ -131,6 +131,9 @@ def blocks_of(stream: Iterable[Target | TargetBlock], largest: int = LARGEST_RUN
 
 
 def _parts(block: TargetBlock) -> Iterator[TargetBlock]:
+    if 0 < len(block) <= LARGEST_BLOCK:
+        yield block
+        return
     for first in range(0, len(block), LARGEST_BLOCK):
         yield block.part(range(first, min(first + LARGEST_BLOCK, len(block))))
 

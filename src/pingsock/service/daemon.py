@@ -15,13 +15,14 @@ import socket
 from errno import EPERM
 
 from pingsock.service import sandbox
+from pingsock.service.admission import most_connections
 from pingsock.service.client import PRIVATE_NAME, SYSTEM_PATH
 from pingsock.service.configuration import BadConfiguration, Configuration, load_configuration
 from pingsock.service.guard import GuardedLink
 from pingsock.service.listening import Manager, activated_listener, listen_at
 from pingsock.service.privileges import Identity, give_up
 from pingsock.service.rights import let_alarms_hurry
-from pingsock.service.server import Server, most_connections
+from pingsock.service.server import Server
 from pingsock.stack.stack import PROTOCOLS
 from pingsock.wire.value import Value
 

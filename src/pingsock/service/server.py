@@ -32,14 +32,14 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import select
 import socket
 import time
-from errno import EACCES, EAFNOSUPPORT, EMFILE, ENFILE, EOPNOTSUPP, EPERM
+from errno import EACCES, EAFNOSUPPORT, EOPNOTSUPP, EPERM
 from functools import partial
 
 from pingsock.link.raw_receive import BATCH
+from pingsock.service.admission import Admission
 from pingsock.service.audit import Audit, Caller
 from pingsock.service.embedded import random_below
 from pingsock.service.guard import Forbidden, Rules
@@ -59,7 +59,6 @@ if TYPE_CHECKING:
 
     from pingsock.service.configuration import Configuration
     from pingsock.service.guard import GuardedLink
-    from pingsock.service.users import User
     from pingsock.wire.transit import Outbound
 
 ACCEPTED_A_TURN = 16
@@ -71,19 +70,9 @@ ANSWERED_IN_A_TURN = 64
 REPLIES_IN_ONE_GO = 64 << 10
 """Bytes of receive buffer, for replies, after which the link is looked at again. Its smallest buffer has six times as
 much room, of which one request, the next, may need four."""
-SPARE_DESCRIPTORS = 64
-"""For everything but clients."""
-DESCRIPTORS_OF_A_CLIENT = 3
-EXTRA_FOR_ADMINISTRATORS = 8
-"""Connections beyond the quota, so that one with all its sockets open can still ask for the status."""
 ACCEPT_PAUSE = 0.1
 """Seconds without accepting after accept(2) has failed."""
 MOST_USERS_SHOWN = 500
-
-
-def most_connections() -> int:
-    """How many clients the limit of descriptors allows."""
-    return max(1, (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_DESCRIPTORS) // DESCRIPTORS_OF_A_CLIENT)
 
 
 class Server:
@@ -109,14 +98,13 @@ class Server:
         self._link = link
         self._configuration = configuration
         self._facts = facts or {}
-        self._own_uid = os.geteuid()
-        self._limit = most_connections() if limit is None else limit
         self._started = time.monotonic()
         self._reloads = 0
         self._accepted = 0
         self._stopping = False
         self._write_line = write_line
         self._audit = Audit(write_line)
+        self._admission = Admission(configuration, self._audit, limit)
         self._users = Users(configuration, time.monotonic)
         self._peers: dict[int, Peer] = {}
         self._turns = Turns()
@@ -264,7 +252,7 @@ class Server:
             close_untrusted(channel)
             return
         user = self._users[caller.uid]
-        while (refusal := self._refusal(caller, user)) is not None:
+        while (refusal := self._admission.refusal(caller, user, len(self._peers))) is not None:
             errno, reason = refusal
             # In a kernel a socket that is closed makes room at once.
             if errno == EACCES or not self._end_hung_up():
@@ -284,29 +272,6 @@ class Server:
             self._end(self._peers[events[0][0]])
         return bool(events)
 
-    def _refusal(self, caller: Caller, user: User) -> tuple[int, str] | None:
-        is_administrator = self._is_administrator(caller)
-        if not is_administrator and not self._lets_in(caller):
-            return EACCES, self._not_let_in()
-        if user.connections >= self._configuration.sockets + is_administrator * EXTRA_FOR_ADMINISTRATORS:
-            return EMFILE, f"{user.connections} sockets are open already"
-        if len(self._peers) >= self._limit:
-            return ENFILE, f"all users have {len(self._peers)} sockets open already"
-        return None
-
-    def _is_administrator(self, caller: Caller) -> bool:
-        """May ask for the status; may not, for that, open sockets."""
-        return caller.uid in (0, self._own_uid)
-
-    def _lets_in(self, caller: Caller) -> bool:
-        if caller.uid == self._own_uid and self._own_uid:
-            # Has all that this process has, without asking.
-            return True
-        return self._configuration.lets_in(caller.uid, caller.gid, caller.groups)
-
-    def _not_let_in(self) -> str:
-        return f"neither a permitted user nor in the group range {self._configuration.group_range}".replace("\t", " ")
-
     def _end(self, peer: Peer) -> None:
         del self._peers[peer.channel.fileno()]
         peer.user.connections -= 1
@@ -317,7 +282,7 @@ class Server:
 
     def stack_for(self, peer: Peer) -> Stack:
         """The stack that serves a client's socket. EACCES, or EOPNOTSUPP if none are served."""
-        self._require_let_in(peer)
+        self._admission.require_let_in(peer)
         if self._stack is None:
             raise failure(EOPNOTSUPP)
         return self._stack
@@ -327,7 +292,7 @@ class Server:
 
         EACCES; EAFNOSUPPORT; EOPNOTSUPP if there is something to enforce, or the kernel lets us open none.
         """
-        self._require_let_in(peer)
+        self._admission.require_let_in(peer)
         if family not in PROTOCOLS:
             raise failure(EAFNOSUPPORT)
         if not self._configuration.leaves_all_to_the_kernel:
@@ -339,11 +304,6 @@ class Server:
         lent.setsockopt(linux.SOL_SOCKET, linux.SO_REUSEADDR, 0)
         peer.user.lent += 1
         return lent
-
-    def _require_let_in(self, peer: Peer) -> None:
-        if not self._lets_in(peer.caller):
-            self._audit.refuse(peer.caller, peer.user, "socket", EACCES, self._not_let_in())
-            raise failure(EACCES)
 
     def _guard(self, packet: Outbound) -> None:
         peer = self._asking
@@ -360,7 +320,7 @@ class Server:
 
     def reload(self, configuration: Configuration) -> None:
         """Let another configuration rule from now on. Open sockets stay open, and obey it with their next packet."""
-        self._configuration = configuration
+        self._configuration = self._admission.configuration = configuration
         self._users.obey(configuration)
         if self._stack is not None and self._link is not None:
             self._stack.apply_policy(configuration.policy())
@@ -370,9 +330,7 @@ class Server:
 
     def status_for(self, peer: Peer) -> bytes:
         """The status as JSON. EACCES for anybody but root and the service's own user."""
-        if not self._is_administrator(peer.caller):
-            self._audit.refuse(peer.caller, peer.user, "status", EACCES, "not root")
-            raise failure(EACCES)
+        self._admission.require_administrator(peer)
         return json.dumps(self.status()).encode()
 
     def status(self) -> dict[str, Any]:
@@ -388,7 +346,7 @@ class Server:
             "uptime_seconds": round(time.monotonic() - self._started, 3),
             "reloads": self._reloads,
             "connections": len(self._peers),
-            "connections_limit": self._limit,
+            "connections_limit": self._admission.limit,
             "connections_accepted": self._accepted,
             "handed_over": sum(user.lent for user in users),
             "idents": 0 if self._stack is None else len(self._stack.idents.idents()),
