@@ -12,6 +12,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -367,6 +368,67 @@ static void storm(void)
     }
     setitimer(ITIMER_REAL, &never, NULL);
     printf("  sent %d received %d twice %d left %ld\n", sent, received, twice, recv(fd, seen, 1, MSG_DONTWAIT));
+    close(fd);
+}
+
+static sigjmp_buf before;
+
+static void on_alarm_leave(int number)
+{
+    (void)number;
+    siglongjmp(before, 1);
+}
+
+/* recv, but at most so many milliseconds; -1: the time is over. */
+static long receive_until(int fd, char *data, int milliseconds)
+{
+    struct itimerval limit = {{0, 0}, {0, milliseconds * 1000}}, never = {{0, 0}, {0, 0}};
+    if (sigsetjmp(before, 1))
+        return -1;
+    setitimer(ITIMER_REAL, &limit, NULL);
+    long got = recv(fd, data, 100, 0);
+    setitimer(ITIMER_REAL, &never, NULL);
+    return got;
+}
+
+/* A handler that does not return ends the call for good: later ones by the same registers are calls of their own. */
+static void jumps(void)
+{
+    int fd = open4(0), wrong = 0;
+    static char data[100];
+    struct sigaction action = {.sa_handler = on_alarm_leave, .sa_flags = SA_RESTART};
+    sigaction(SIGALRM, &action, NULL);
+    for (int round = 0; round < 10; round++) {
+        wrong += receive_until(fd, data, 10) != -1;
+        echo(fd, LOCAL, 2 * round, 64), echo(fd, LOCAL, 2 * round + 1, 64);
+        for (int number = 2 * round; number < 2 * round + 2; number++)
+            wrong += receive_until(fd, data, 900) != 64 || data[7] != number;
+    }
+    printf("  wrong %d left %ld\n", wrong, recv(fd, data, 100, MSG_DONTWAIT));
+    close(fd);
+}
+
+/* What a signal has ended writes nothing any more: its memory is used for something else. */
+static void given_up(void)
+{
+    int fd = open4(0), foreign = 0;
+    static char data[2][100];
+    static struct sockaddr_in names[2];
+    static struct mmsghdr headers[2];
+    struct iovec parts[2] = {{data[0], 100}, {data[1], 100}};
+    struct sigaction action = {.sa_handler = on_alarm};
+    struct itimerval soon = {{0, 0}, {0, 50000}};
+    sigaction(SIGALRM, &action, NULL);
+    echo(fd, LOCAL, 1, 64);
+    for (int each = 0; each < 2; each++)
+        headers[each].msg_hdr = (struct msghdr){&names[each], 100, &parts[each], 1, NULL, 0, 0};
+    setitimer(ITIMER_REAL, &soon, NULL);
+    recvmmsg(fd, headers, 2, 0, NULL);
+    memset(headers, 'x', sizeof headers);
+    recv(fd, data, 100, MSG_DONTWAIT);
+    for (unsigned each = 0; each < sizeof headers; each++)
+        foreign += ((char *)headers)[each] != 'x';
+    printf("  foreign bytes %d\n", foreign);
     close(fd);
 }
 
@@ -756,7 +818,8 @@ static const struct {
              CASE(readiness), CASE(nonblocking), CASE(timeouts), CASE(signals),          CASE(storm),
              CASE(threads),   CASE(duplicates),  CASE(batches),  CASE(ends),             CASE(vectors),
              CASE(requests),  CASE(bad_memory),  CASE(filters),  CASE(asynchronous),     CASE(other_files),
-             CASE(many),      CASE(version6),     CASE(abandoned),   CASE(crowd)};
+             CASE(many),      CASE(version6),     CASE(abandoned),   CASE(crowd),            CASE(jumps),
+             CASE(given_up)};
 
 static void on_urgent(int number)
 {

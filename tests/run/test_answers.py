@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from pingsock.run.answers import Answer, Answers
+from pingsock.run.answers import MOST_CALLS, Answer, Answers
 from pingsock.run.seccomp import Notification
 
 if TYPE_CHECKING:
@@ -26,6 +26,18 @@ class Restarts:
         is_restarted = notification.id in self._numbers
         self._numbers.discard(notification.id)
         return is_restarted
+
+
+class LeftBehind:
+    """In the place of frames on stacks: one that was left by a call, until it is found."""
+
+    def __init__(self, call: int) -> None:
+        self._call: int | None = call
+
+    def take(self, notification: Notification) -> bool:
+        is_found = notification.number == self._call
+        self._call = None if is_found else self._call
+        return is_found
 
 
 class Executed:
@@ -109,6 +121,44 @@ def test_what_a_missing_call_left_behind_is_not_taken_for_a_later_restart() -> N
         answer(each, notification)
 
     assert answer(each, notified(11, SEND, OTHER)) is None
+
+
+def test_what_a_call_left_behind_that_a_signal_ended_for_good() -> None:
+    each = Answers(cast("SignalFrames", LeftBehind(RECEIVE)))
+    each.thrown_away(notified(7))
+    each.note_interruption(ONE)
+    # siglongjmp(3), and another call; then the first again, twice.
+    for notification in (notified(8, SEND), notified(9)):
+        assert answer(each, notification) is None
+
+    assert each.thrown_away(notified(10)) is None
+
+
+def test_a_call_thrown_away_after_an_interruption() -> None:
+    each = answers(8, 9)
+    each.thrown_away(notified(7))
+    each.note_interruption(ONE)
+    assert answer(each, notified(8)) is None
+
+    assert each.thrown_away(notified(9)) is not None
+
+
+def test_what_a_thread_has_from_its_parent() -> None:
+    each = Answers(cast("SignalFrames", LeftBehind(RECEIVE)))
+    each.thrown_away(notified(7))
+    each.note_interruption(ONE)
+
+    assert [answer(each, notified(number, thread=OTHER)) for number in (8, 9)] == [None, None]
+
+
+def test_many_calls_after_an_interruption() -> None:
+    each = answers(2 * MOST_CALLS + 8)
+    each.thrown_away(notified(7))
+    each.note_interruption(ONE)
+    for call in range(2 * MOST_CALLS):
+        answer(each, notified(8 + call, call))
+
+    assert each.thrown_away(notified(8 + 2 * MOST_CALLS, 2 * MOST_CALLS - 1)) is not None
 
 
 def test_threads_that_are_gone_are_forgotten() -> None:

@@ -16,6 +16,8 @@ CASES = [
     "nonblocking",
     "timeouts",
     "signals",
+    "jumps",
+    "given_up",
     "storm",
     "threads",
     "crowd",

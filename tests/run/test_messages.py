@@ -127,10 +127,11 @@ def test_a_message_is_scattered_and_its_lengths_told(
 ) -> None:
     program = Program(sizes, bytes(128), bytes(16))
     header = read_header(memory(), program.address)
-    written = write_message(memory(), header, Message(data, tuple(content), 0, name))
+    written = min(len(data), sum(sizes))
+    after = write_message(memory(), header, Message(data, tuple(content), 0, name))
     got = b"".join(part.raw[:size] for part, size in zip(program.parts, sizes, strict=True))
 
-    assert written == min(len(data), sum(sizes))
+    assert after == program.header.raw
     assert got[:written] == data[:written]
     assert program.name.raw[:16] == name[:16].ljust(16, b"\0")
     assert program.fields()[1] == len(name)

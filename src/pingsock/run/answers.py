@@ -15,6 +15,10 @@ What this means here
 
 If the answer to a call is followed by the same call of the same thread, and the stack shows that this one was started
 again, then the answer was thrown away. Not if a notification is missing: that one may have been started again.
+
+A call that a signal ended for good, as with siglongjmp(3), leaves behind what looks like a restart to come. So after
+each interruption the stack is looked at once for each call, when it is first made; what is found then counts for
+nothing.
 """
 
 from __future__ import annotations
@@ -30,6 +34,10 @@ if TYPE_CHECKING:
     from pingsock.run.signal_frame import SignalFrames
 
 
+MOST_CALLS = 64
+"""Of one thread, whose stack is not looked at again."""
+
+
 class Answer(Value):
     """What was executed for a call, and accepted by the kernel as its return."""
 
@@ -38,18 +46,27 @@ class Answer(Value):
     errno: int
 
 
-class _Last:
-    """The last call of a thread."""
+class _Thread:
+    """What one thread does."""
 
-    def __init__(self, call: tuple[int, ...], missing: int) -> None:
-        self.call = call
-        """As `Notification.call`."""
-        self.missing = missing
-        """How many notifications of all threads were missing then."""
+    def __init__(self, interruptions: int) -> None:
+        self.call: tuple[int, ...] = ()
+        """Its last, as `Notification.call`."""
         self.answer: Answer | None = None
+        """To that call, if it was answered."""
+        self.interruptions = interruptions
+        """Those calls that ended without an answer: at least its own, and what its parent may have left it."""
+        self.looked: dict[tuple[int, ...], int] = {}
+        """Call -> the interruptions, of all that may concern this thread, when the stack was looked at for it."""
 
-
-_NOTHING = _Last((), 0)
+    def is_clean_for(self, call: tuple[int, ...], interruptions: int) -> bool:
+        """Whether no interruption can have left something since the stack was looked at; if not, it is to be now."""
+        if self.looked.get(call, 0) == interruptions:
+            return True
+        if len(self.looked) >= MOST_CALLS:
+            self.looked.clear()
+        self.looked[call] = interruptions
+        return False
 
 
 class Answers:
@@ -57,25 +74,38 @@ class Answers:
 
     def __init__(self, frames: SignalFrames) -> None:
         self._frames = frames
-        self._last: dict[int, _Last] = {}
+        self._threads: dict[int, _Thread] = {}
+        self._interruptions = 0
+        """Of all threads."""
         self._missing = 0
+        """Notifications, of any thread."""
         self._next_id: int | None = None
 
     def note(self, answer: Answer) -> None:
         """An answer was accepted."""
-        self._last[answer.call.notification.thread].answer = answer
+        thread = self._threads.get(answer.call.notification.thread)
+        if thread is not None:
+            thread.answer = answer
+
+    def note_interruption(self, number: int) -> None:
+        """A call of this thread was received, and is no longer there to be answered."""
+        self._interruptions += 1
+        thread = self._threads.get(number)
+        if thread is not None:
+            thread.interruptions += 1
 
     def thrown_away(self, notification: Notification) -> Answer | None:
         """The last answer to this thread, if it was thrown away. To be asked once for each notification."""
         self._count(notification)
-        thread = notification.thread
-        before = self._last.get(thread, _NOTHING)
-        self._last[thread] = _Last(notification.call, self._missing)
-        may_be_of_missing = before.missing != self._missing
-        if before.call != notification.call and not may_be_of_missing:
+        thread = self._threads.get(notification.thread)
+        if thread is None:
+            thread = self._threads[notification.thread] = _Thread(self._interruptions)
+        answer = thread.answer if thread.call == notification.call else None
+        thread.call, thread.answer = notification.call, None
+        if not thread.is_clean_for(notification.call, self._missing + thread.interruptions):
+            self._frames.take(notification)
             return None
-        is_restarted = self._frames.take(notification)
-        return before.answer if is_restarted and not may_be_of_missing else None
+        return answer if answer is not None and self._frames.take(notification) else None
 
     def _count(self, notification: Notification) -> None:
         if self._next_id not in (None, notification.id):
@@ -84,4 +114,4 @@ class Answers:
 
     def forget_ended(self) -> None:
         """Forget threads that are gone."""
-        self._last = {thread: last for thread, last in self._last.items() if os.path.exists(f"/proc/{thread}")}
+        self._threads = {number: each for number, each in self._threads.items() if os.path.exists(f"/proc/{number}")}

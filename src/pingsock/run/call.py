@@ -62,6 +62,14 @@ class Finished(Value):
     """What it was executed with, beside its arguments."""
 
 
+class Overwritten(Value):
+    """A piece of the program's memory that a call reads, and writes its results to."""
+
+    address: int
+    before: bytes
+    after: bytes
+
+
 class Call:
     """A call on a served socket. It may be tried many times, if it has to wait."""
 
@@ -84,6 +92,8 @@ class Call:
         self.started = time.monotonic()
         self.undo: list[Callable[[], None]] = []
         """What to do, last first, if the result can no longer be delivered; if nothing, the result is kept."""
+        self.overwritten: list[Overwritten] = []
+        """What the call would not find again, should it be started again."""
         self.progress = 0
         """Messages dealt with, of a call with many."""
         self.content = b""
@@ -107,6 +117,20 @@ class Call:
         while self.undo:
             self.undo.pop()()
         return undone
+
+    def restore_memory(self, again: Notification) -> None:
+        """Let the same call, made again, find what this one found.
+
+        Not where the program has meanwhile put something else. Until it calls again its memory may be anything.
+        """
+        while self.overwritten:
+            piece = self.overwritten.pop()
+            try:
+                is_as_left = self.memory.read(piece.address, len(piece.after)) == piece.after
+                if is_as_left and self._is_valid(again):
+                    self.memory.write(piece.address, piece.before)
+            except OSError:
+                pass  # it is no memory any more
 
 
 class Waiting:

@@ -12,7 +12,7 @@ import os
 import struct
 from errno import EINVAL, EMSGSIZE, ENOBUFS
 
-from pingsock.run.memory import Memory, cut
+from pingsock.run.memory import cut
 from pingsock.service.frames import MAXIMUM_VALUE, Message
 from pingsock.wire.linux import MSG_CTRUNC
 from pingsock.wire.value import Value
@@ -21,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from pingsock.run.memory import Vector
+    from pingsock.run.memory import Memory, Vector
 
     Item = tuple[int, int, bytes]
 
@@ -29,6 +29,7 @@ _HEADER = struct.Struct("=Qi4xQQQQi4x")
 _VECTOR = struct.Struct("=2Q")
 _ITEM = struct.Struct("=Qii")
 _LENGTHS = struct.Struct("=Qi")
+_INT = struct.Struct("=i")
 
 MANY_HEADER_SIZE = 64
 """Of struct mmsghdr."""
@@ -132,27 +133,21 @@ def split_control(control: bytes) -> tuple[Item, ...]:
 # Receiving
 
 
-def write_message(memory: Memory, header: Header, message: Message) -> int:
-    """Let recvmsg(2) deliver a message; the bytes of data delivered."""
+def write_message(memory: Memory, header: Header, message: Message) -> bytes:
+    """Let recvmsg(2) deliver a message; the structure as it stands then."""
     control, is_cut = join_control(message.items, header.control_length)
     memory.scatter(header.vectors, message.data)
+    after = bytearray(header.original)
     if header.name:
         name = message.address or b""
         memory.write(header.name, name[: header.name_length])
-        memory.write_int(header.at + _NAME_LENGTH_AT, len(name))
+        _INT.pack_into(after, _NAME_LENGTH_AT, len(name))
     if control:
         memory.write(header.control, control)
     flags = message.flags | (MSG_CTRUNC if is_cut else 0)
-    memory.write(header.at + _CONTROL_LENGTH_AT, _LENGTHS.pack(len(control), flags))
-    return min(len(message.data), header.size)
-
-
-def restore_header(memory: Memory, header: Header) -> None:
-    """Put the structure back as it stood, so that the call can be made again."""
-    try:
-        memory.write(header.at, header.original)
-    except OSError:
-        pass  # the process is gone
+    _LENGTHS.pack_into(after, _CONTROL_LENGTH_AT, len(control), flags)
+    memory.write(header.at, bytes(after))
+    return bytes(after)
 
 
 def write_message_length(memory: Memory, header: Header, length: int) -> None:

@@ -81,7 +81,7 @@ class SignalFrames:
         Not if it no longer waits: then it may have been started again itself.
         """
         memory = Memory(notification.thread)
-        stack_pointer = _stack_pointer(notification.thread)
+        stack_pointer = self._stack_pointer(notification)
         stack = memory.read_below(stack_pointer, self._depth)
         link = self._link(notification, stack_pointer, stack)
         if link is None or stack.startswith(_USED, link) or not self._is_valid(notification):
@@ -103,16 +103,17 @@ class SignalFrames:
         is_of_call = number & 0xFFFFFFFF == notification.number and tuple(arguments) == notification.arguments
         return at + layout.link if is_of_call else None
 
-
-def _stack_pointer(thread: int) -> int:
-    """Of a thread that waits in a system call; 0 if we cannot see."""
-    for _look in range(_MOST_LOOKS):
-        try:
-            with open(f"/proc/{thread}/syscall", "rb", buffering=0) as file:
-                words = file.read().split()
-        except OSError:
-            return 0  # gone, or not ours to look into
-        if len(words) == 9:
-            return int(words[7], 16)
-        os.sched_yield()
-    return 0
+    def _stack_pointer(self, notification: Notification) -> int:
+        """Of the thread; 0 if it no longer waits or we cannot see."""
+        for _look in range(_MOST_LOOKS):
+            try:
+                with open(f"/proc/{notification.thread}/syscall", "rb", buffering=0) as file:
+                    words = file.read().split()
+            except OSError:
+                return 0  # gone, or not ours to look into
+            if len(words) == 9:
+                return int(words[7], 16)
+            if not self._is_valid(notification):
+                return 0
+            os.sched_yield()
+        return 0

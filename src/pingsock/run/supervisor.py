@@ -78,6 +78,8 @@ class Supervisor:
         """By thread."""
         self._finished: dict[int, Finished] = {}
         """By thread."""
+        self._unheard: dict[int, Call] = {}
+        """By thread: calls that did not return, but have written to its memory."""
         self._answers = Answers(SignalFrames(listener.is_valid))
         self._events = select.epoll()
         self._borrower = Borrower()
@@ -154,7 +156,8 @@ class Supervisor:
         self._files.forget_closed({waiting.call.file for waiting in self._waiting.values()})
         self._leases.inspect()
         self._answers.forget_ended()
-        self._finished = {thread: each for thread, each in self._finished.items() if os.path.exists(f"/proc/{thread}")}
+        self._finished = {thread: each for thread, each in self._finished.items() if _exists(thread)}
+        self._unheard = {thread: each for thread, each in self._unheard.items() if _exists(thread)}
 
     # Notifications
 
@@ -162,16 +165,21 @@ class Supervisor:
         notification = self._listener.receive()
         if notification is None:
             return
-        unheard = self._answers.thrown_away(notification)
-        if unheard is not None:
-            self._take_back(unheard)
         before = self._waiting.get(notification.thread)
-        earlier = self._finished.pop(notification.thread, None)
         if before is not None:
             self._drop(before)
-            if before.timeout is not None and before.call.notification.call == notification.call:
-                self._listener.answer(notification, 0, EINTR)
-                return
+        thrown_away = self._answers.thrown_away(notification)
+        if thrown_away is not None:
+            self._take_back(thrown_away)
+        unheard = self._unheard.get(notification.thread)
+        if unheard is not None and unheard.notification.call == notification.call:
+            # A handler may have called in between.
+            del self._unheard[notification.thread]
+            unheard.restore_memory(notification)
+        earlier = self._finished.pop(notification.thread, None)
+        if before is not None and before.timeout is not None and before.call.notification.call == notification.call:
+            self._listener.answer(notification, 0, EINTR)
+            return
         name = self._names.get(notification.number, "")
         if name == "socket":
             self._opener.open(notification)
@@ -238,11 +246,13 @@ class Supervisor:
         if self._listener.answer(call.notification, result, errno):
             self._answers.note(answer)
         else:
+            self._answers.note_interruption(call.notification.thread)
             self._take_back(answer)
 
     def _take_back(self, answer: Answer) -> None:
         """The call was executed, but its thread has not heard of it."""
         call = answer.call
+        self._unheard[call.notification.thread] = call
         if call.roll_back():
             if call.file in self._files:
                 self._wake(call.file)
@@ -256,6 +266,8 @@ class Supervisor:
         thread = waiting.call.notification.thread
         if self._waiting.get(thread) is waiting:
             del self._waiting[thread]
+        self._answers.note_interruption(thread)
+        self._unheard[thread] = waiting.call
         if waiting.call.roll_back():
             self._wake(waiting.call.file)
 
@@ -312,3 +324,7 @@ class Supervisor:
         for waiting in [each for each in self._waiting.values() if each.call.file is file]:
             self._try_again(waiting)
         file.channel.add(file.events())
+
+
+def _exists(thread: int) -> bool:
+    return os.path.exists(f"/proc/{thread}")

@@ -8,14 +8,13 @@ import time
 from errno import EAGAIN, EINVAL
 from functools import partial
 
-from pingsock.run.call import Blocked
+from pingsock.run.call import Blocked, Overwritten
 from pingsock.run.messages import (
     MANY_HEADER_SIZE,
     MOST_VECTORS,
     Header,
     read_header,
     read_vectors,
-    restore_header,
     total_size,
     write_address,
     write_message,
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
 
 LARGEST = 2**31 - 1
 _TIMESPEC = struct.Struct(TIMESPEC_NEW_LAYOUT)
+_INT = struct.Struct("=i")
 
 
 def recvfrom(call: Call) -> int:
@@ -47,16 +47,10 @@ def recvfrom(call: Call) -> int:
 
 
 def _deliver_name(call: Call, address: int, length_at: int, message: Message) -> None:
-    room = call.memory.read(length_at, 4)
-    write_address(call.memory, address, length_at, message.address or b"")
-    call.undo.append(partial(_write_again, call, length_at, room))
-
-
-def _write_again(call: Call, address: int, content: bytes) -> None:
-    try:
-        call.memory.write(address, content)
-    except OSError:
-        pass  # the process is gone
+    name = message.address or b""
+    room = call.memory.read(length_at, _INT.size)
+    write_address(call.memory, address, length_at, name)
+    call.overwritten.append(Overwritten(length_at, room, _INT.pack(len(name))))
 
 
 def read(call: Call) -> int:
@@ -86,8 +80,8 @@ def recvmsg(call: Call) -> int:
 
 def _receive_into(call: Call, header: Header, flags: int) -> int:
     message = _next_message(call, flags, header.size, header.control_length)
-    call.undo.append(partial(restore_header, call.memory, header))
-    return write_message(call.memory, header, message)
+    call.overwritten.append(Overwritten(header.at, header.original, write_message(call.memory, header, message)))
+    return min(len(message.data), header.size)
 
 
 def _next_message(call: Call, flags: int, size: int, control_size: int) -> Message:
