@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import socket
 import subprocess
@@ -70,6 +71,18 @@ def test_a_socket_is_found_where_it_is_not_expected(holder: tuple[subprocess.Pop
     assert still_open({wanted: 2**30}) == {wanted}
     end(process)
     assert still_open({wanted: process.pid}) == set()
+
+
+def test_without_descriptors_to_look_every_socket_counts_as_open() -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with open(os.devnull) as file:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (file.fileno() + 1, limits[1]))
+        try:
+            found = still_open({1: os.getpid(), 2: 2**30})
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+    assert found == {1, 2}
 
 
 def test_what_is_no_socket_has_no_inode() -> None:

@@ -12,7 +12,7 @@ import subprocess
 import pytest
 
 from cli.ping_network import AS_USER, Result, result_of, wait_for_line
-from run.programs import CLOSED, RunNetwork
+from run.programs import CLOSED, WAYS, RunNetwork
 
 FIRST_REPLY = b"64 bytes"
 
@@ -247,6 +247,40 @@ def test_sockets_closed_all_at_once_make_room_at_once(network: RunNetwork) -> No
     with network.service("fresh", quota=200):
         result = network.supervised(["/usr/bin/python3", "-c", script], "fresh")
     assert (result.out, result.err) == ("200 Too many open files\n" * 2, "")
+
+
+FILLS = """\
+import os, socket
+def one(): return socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP)
+filled, let_filled_go_on = os.pipe(), os.pipe()
+is_child = not os.fork()
+if is_child: os.close(let_filled_go_on[1])
+else: os.read(filled[0], 1)
+opened = []
+try:
+    while True: opened.append(one())
+except OSError as error: print(error.strerror, flush=True)
+if is_child: os.write(filled[1], b"."), os.read(let_filled_go_on[0], 1)
+for each in opened:
+    each.settimeout(5), each.bind(("127.0.0.1", 0)), each.sendto(b"\\x08" + bytes(7), ("127.0.0.1", 0)), each.recv(100)
+if not is_child: os.close(let_filled_go_on[1]), os.wait()
+"""
+"""Two processes open as many sockets as they can, then use all of them."""
+
+
+@pytest.mark.parametrize(
+    ("way", "limit"),
+    [("served", 100), ("borrowed", 100), ("embedded", 100), *[("confined", limit) for limit in range(100, 104)]],
+)
+def test_where_our_own_descriptors_are_used_up_the_sockets_there_are_go_on(
+    network: RunNetwork, way: str, limit: int
+) -> None:
+    # What a socket takes of ours does not go into the limit evenly: once there would be nothing left.
+    network.set_range(WAYS[way])
+    words = network.through_run(["/usr/bin/python3", "-c", FILLS], way)
+    result = result_of(network.start(["prlimit", f"--nofile={limit}:{limit}", *words]))
+
+    assert result == Result("Too many open files\n" * 2, "", 0)
 
 
 def test_idents_are_free_when_a_killed_program_is_gone(network: RunNetwork) -> None:

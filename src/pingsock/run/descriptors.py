@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from errno import EBADF, EINVAL, EMFILE
+from errno import EBADF, EINVAL, EMFILE, ENFILE
 
 from pingsock.run.libc import system_call
 from pingsock.run.syscalls import PIDFD_GETFD
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 PIDFD_THREAD = os.O_EXCL
 """linux/pidfd.h"""
-MOST_REMEMBERED = 256
+MOST_REMEMBERED = 32
 """Threads whose pidfd is kept open."""
 _SOCKET_LINK = "socket:["
 
@@ -57,7 +57,17 @@ def _opened(thread: int) -> int:
 
 
 def still_open(expected: Mapping[int, int]) -> set[int]:
-    """Which of these sockets some process has open, as far as we may look: inode -> thread that most likely has it."""
+    """Which of these sockets some process has open, as far as we may look: inode -> thread that most likely has it.
+
+    All of them, where we cannot look for want of descriptors.
+    """
+    try:
+        return _found(expected)
+    except OSError:
+        return set(expected)
+
+
+def _found(expected: Mapping[int, int]) -> set[int]:
     found: set[int] = set()
     for thread in set(expected.values()):
         found |= _sockets_of(thread)
@@ -74,7 +84,9 @@ def _other_processes() -> list[int]:
 def _sockets_of(thread: int) -> set[int]:
     try:
         names = os.listdir(f"/proc/{thread}/fd")
-    except OSError:
+    except OSError as error:
+        if error.errno in (EMFILE, ENFILE):
+            raise
         return set()  # gone, or not ours to look into
     return {inode_of(thread, int(name)) for name in names}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from errno import EBADF, EIO, EMFILE
 
 from pingsock.run.descriptors import free_number
@@ -27,6 +28,10 @@ SOCKET_FLAGS = os.O_NONBLOCK | os.O_CLOEXEC
 """SOCK_NONBLOCK and SOCK_CLOEXEC."""
 
 
+RESERVED = 64
+"""Of our own descriptors, those that no socket takes: calls on the sockets need some for a while."""
+
+
 class Opener:
     """Answers calls of socket(2)."""
 
@@ -46,6 +51,8 @@ class Opener:
         self._files = files
         self._leases = leases
         self._inspect = inspect
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self._most_descriptors = limit - min(RESERVED, limit // 4)
 
     def open(self, notification: Notification) -> None:
         """Answer one call."""
@@ -71,6 +78,7 @@ class Opener:
             self._give(notification, family, kind)
 
     def _give(self, notification: Notification, family: int, kind: int) -> None:
+        self._require_descriptors()
         _way, source = self._sources.find(family)
         if source is None:
             self._listener.let_kernel_do(notification)
@@ -78,6 +86,13 @@ class Opener:
             self._hand_over(notification, kind, source)
         else:
             self._serve(notification, family, kind, source)
+
+    def _require_descriptors(self) -> None:
+        """OSError EMFILE if too few of our own are left."""
+        next_one = os.dup(self._listener.fileno())
+        os.close(next_one)
+        if next_one >= self._most_descriptors:
+            raise OSError(EMFILE, os.strerror(EMFILE))
 
     def _hand_over(self, notification: Notification, kind: int, lent: LentSocket) -> None:
         """The kernel's socket, at an ordinary number: it needs us no more."""
