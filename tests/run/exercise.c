@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -569,6 +570,13 @@ static void duplicates(void)
     close(over);
     fd = open4(0);
     say("its ident is free", bind(fd, (void *)&address, sizeof address));
+    say("F_DUPFD below 0", fcntl(fd, F_DUPFD, -1)), say("F_DUPFD beyond all", fcntl(fd, F_DUPFD, 1 << 30));
+    struct rlimit before, lower;
+    getrlimit(RLIMIT_NOFILE, &before), lower = before, lower.rlim_cur = 3;
+    setrlimit(RLIMIT_NOFILE, &lower);
+    say("dup beyond the limit", dup(fd)), say("F_DUPFD", fcntl(fd, F_DUPFD, 0));
+    say("dup2", dup2(fd, before.rlim_cur - 1)), say("socket", open4(0));
+    setrlimit(RLIMIT_NOFILE, &before);
     close(fd);
 }
 

@@ -25,7 +25,7 @@ import os
 import select
 import time
 import traceback
-from errno import EAGAIN, EBADF, EINTR, EIO
+from errno import EAGAIN, EBADF, EINTR, EINVAL, EIO, EMFILE
 from functools import partial
 
 from pingsock.run.answers import Answer, Answers
@@ -277,7 +277,9 @@ class Supervisor:
             with call.borrow() as borrowed:
                 self._listener.give(call.notification, borrowed, number, close_on_exec=wanted.close_on_exec)
         except OSError as error:
-            self._tell(call, 0, error.errno or EIO)
+            # The kernel says so too of a number beyond the program's limit, which only dup2 and dup3 name.
+            is_beyond_limit = error.errno == EBADF and not wanted.exact
+            self._tell(call, 0, EMFILE if is_beyond_limit else error.errno or EIO)
 
     def _number_for(self, thread: int, wanted: Duplicate) -> int:
         if not wanted.exact:
@@ -287,7 +289,9 @@ class Supervisor:
             raise OSError(EBADF, os.strerror(EBADF))
         return wanted.lowest
 
-    def _free_number(self, thread: int, lowest: int = 0) -> int:
+    def _free_number(self, thread: int, lowest: int) -> int:
+        if lowest >= self._numbers.stop:
+            raise OSError(EINVAL, os.strerror(EINVAL))
         return free_number(thread, range(max(lowest, self._numbers.start), self._numbers.stop))
 
     # Waiting

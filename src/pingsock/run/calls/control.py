@@ -59,7 +59,7 @@ def fcntl(call: Call) -> Outcome:
         call.commit()
         call.file.nonblocking = bool(call.number(2) & os.O_NONBLOCK)
         return KERNEL
-    return Duplicate(max(0, call.number(2)), close_on_exec=command == F_DUPFD_CLOEXEC)
+    return Duplicate(call.arguments[2] & 0xFFFFFFFF, close_on_exec=command == F_DUPFD_CLOEXEC)
 
 
 def ioctl(call: Call) -> Outcome:
