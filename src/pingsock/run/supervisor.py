@@ -326,6 +326,8 @@ class Supervisor:
     def _wake(self, file: ServedFile) -> None:
         """A socket has become readable: first for the calls that wait, then for those who poll."""
         for waiting in [each for each in self._waiting.values() if each.call.file is file]:
+            if not file.is_readable:
+                break
             self._try_again(waiting)
         file.channel.add(file.events())
 
