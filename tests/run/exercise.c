@@ -409,6 +409,34 @@ static void jumps(void)
     close(fd);
 }
 
+static int listening;
+
+static void *three_pings(void *wrong)
+{
+    static char data[100];
+    for (int number = 0; number < 3; number++)
+        *(int *)wrong += recv(listening, data, sizeof data, 0) != 64 || data[7] != number;
+    return NULL;
+}
+
+/* A thread has the stack of one that was cancelled in the same call. */
+static void stacks(void)
+{
+    int wrong = 0;
+    pthread_t thread;
+    listening = open4(0);
+    pthread_create(&thread, NULL, three_pings, &wrong);
+    usleep(100000);
+    pthread_cancel(thread), pthread_join(thread, NULL);
+    pthread_create(&thread, NULL, three_pings, &wrong);
+    usleep(100000);
+    for (int number = 0; number < 3; number++)
+        echo(listening, LOCAL, number, 64);
+    pthread_join(thread, NULL);
+    printf("  wrong %d\n", wrong);
+    close(listening);
+}
+
 /* What a signal has ended writes nothing any more: its memory is used for something else. */
 static void given_up(void)
 {
@@ -827,7 +855,7 @@ static const struct {
              CASE(threads),   CASE(duplicates),  CASE(batches),  CASE(ends),             CASE(vectors),
              CASE(requests),  CASE(bad_memory),  CASE(filters),  CASE(asynchronous),     CASE(other_files),
              CASE(many),      CASE(version6),     CASE(abandoned),   CASE(crowd),            CASE(jumps),
-             CASE(given_up)};
+             CASE(given_up),  CASE(stacks)};
 
 static void on_urgent(int number)
 {

@@ -143,7 +143,7 @@ def test_a_call_thrown_away_after_an_interruption() -> None:
     assert each.thrown_away(notified(9)) is not None
 
 
-def test_what_a_thread_has_from_its_parent() -> None:
+def test_what_was_left_on_the_stack_a_new_thread_has() -> None:
     each = Answers(cast("SignalFrames", LeftBehind(RECEIVE)))
     each.thrown_away(notified(7))
     each.note_interruption(ONE)
@@ -169,3 +169,13 @@ def test_threads_that_are_gone_are_forgotten() -> None:
     each.forget_ended()
 
     assert answer(each, notified(8, thread=gone)) is None
+
+
+def test_an_answer_to_a_thread_that_is_gone_or_hidden_from_us() -> None:
+    each = answers()
+    call = notified(7, thread=1 << 22)
+    each.thrown_away(call)
+    each.forget_ended()
+    each.note(Answer(cast("Call", Executed(call)), 64, 0))
+
+    assert not each.knows(1 << 22)

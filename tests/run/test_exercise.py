@@ -18,6 +18,7 @@ CASES = [
     "signals",
     "jumps",
     "given_up",
+    "stacks",
     "storm",
     "threads",
     "crowd",

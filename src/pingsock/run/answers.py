@@ -55,7 +55,7 @@ class _Thread:
         self.answer: Answer | None = None
         """To that call, if it was answered."""
         self.interruptions = interruptions
-        """Those calls that ended without an answer: at least its own, and what its parent may have left it."""
+        """Those calls that ended without an answer: its own, and all before its time, whose stacks it may have."""
         self.looked: dict[tuple[int, ...], int] = {}
         """Call -> the interruptions, of all that may concern this thread, when the stack was looked at for it."""
 
@@ -80,6 +80,10 @@ class Answers:
         self._missing = 0
         """Notifications, of any thread."""
         self._next_id: int | None = None
+
+    def knows(self, number: int) -> bool:
+        """Whether this thread has called before."""
+        return number in self._threads
 
     def note(self, answer: Answer) -> None:
         """An answer was accepted."""

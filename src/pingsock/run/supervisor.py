@@ -151,8 +151,7 @@ class Supervisor:
     def _inspect(self) -> None:
         """End the sockets that no process has any more, and forget calls that are void."""
         self._inspect_at = time.monotonic() + INSPECTION_PERIOD
-        for waiting in [each for each in self._waiting.values() if not self._listener.is_valid(each.call.notification)]:
-            self._drop(waiting)
+        self._drop_void()
         self._files.forget_closed({waiting.call.file for waiting in self._waiting.values()})
         self._leases.inspect()
         self._answers.forget_ended()
@@ -168,6 +167,9 @@ class Supervisor:
         before = self._waiting.get(notification.thread)
         if before is not None:
             self._drop(before)
+        elif not self._answers.knows(notification.thread):
+            # A new thread may have the stack of one that has ended in a call.
+            self._drop_void()
         thrown_away = self._answers.thrown_away(notification)
         if thrown_away is not None:
             self._take_back(thrown_away)
@@ -260,6 +262,11 @@ class Supervisor:
             # What was not possible then may be when the call is made again.
             finished = Finished(call.notification.call, answer.result, answer.errno, call.content)
             self._finished[call.notification.thread] = finished
+
+    def _drop_void(self) -> None:
+        for waiting in tuple(self._waiting.values()):
+            if not self._listener.is_valid(waiting.call.notification):
+                self._drop(waiting)
 
     def _drop(self, waiting: Waiting) -> None:
         """Forget a call that is void, with whatever it had got so far put back."""
