@@ -102,9 +102,16 @@ class Call:
         """The same call, executed before but interrupted by a signal before it could return."""
         self._is_valid = is_valid
 
+    def waits(self) -> bool:
+        """Whether the program still waits for this call, so that its memory is what it was for it."""
+        return self._is_valid(self.notification)
+
     def commit(self) -> None:
-        """To be called between reading the program's memory and doing anything that shows. Raises Void."""
-        if not self._is_valid(self.notification):
+        """To be called between reading the program's memory and doing anything that shows. Raises Void.
+
+        Again before writing to its memory, if the server was asked meanwhile: that may take long.
+        """
+        if not self.waits():
             raise Void
 
     def number(self, position: int) -> int:

@@ -38,6 +38,7 @@ def connect(call: Call) -> int:
 def _tell_name(call: Call, operation: int) -> int:
     call.commit()
     name = call.file.ask(Request(operation)).body
+    call.commit()
     write_address(call.memory, call.arguments[1], call.arguments[2], name)
     return 0
 

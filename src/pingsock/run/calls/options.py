@@ -42,6 +42,7 @@ def getsockopt(call: Call) -> int:
     size = _size(call.memory.read_int(call.arguments[4]))
     call.commit()
     content = call.file.ask(Request(frames.GETSOCKOPT, call.number(1), call.number(2), size)).body
+    call.commit()
     call.memory.write(call.arguments[3], content[:size])
     call.memory.write_int(call.arguments[4], len(content[:size]))
     return 0

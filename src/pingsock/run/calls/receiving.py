@@ -97,6 +97,7 @@ def _next_message(call: Call, flags: int, size: int, control_size: int) -> Messa
             raise
         raise Blocked(file.receive_timeout) from None
     call.undo.append(partial(file.give_back, message, flags))
+    call.commit()
     return message
 
 

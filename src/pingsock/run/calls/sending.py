@@ -88,14 +88,20 @@ def sendmmsg(call: Call) -> int:
     if not messages:
         return 0
     call.content = b"".join([message.to_bytes() for message in messages])
+    sent = _send_many(call, messages)
+    if call.waits():
+        for header, message in zip(headers[:sent], messages, strict=False):
+            write_message_length(call.memory, header, len(message.data))
+    return sent
+
+
+def _send_many(call: Call, messages: Sequence[Message]) -> int:
     if call.earlier is not None and call.earlier.content == call.content:
         return _as_before(call)
     call.commit()
     sent, waits = call.file.send(messages, call.number(3))
     if waits:
         _wait_for_room(call, call.number(3))
-    for header, message in zip(headers[:sent], messages, strict=False):
-        write_message_length(call.memory, header, len(message.data))
     return sent
 
 
