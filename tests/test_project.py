@@ -25,6 +25,8 @@ MODULES = sorted((ROOT / "src").rglob("*.py"))
 README = (ROOT / "README.md").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
+COMMANDS = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["shared-scripts"]
+"""Scripts that are installed -> the names they are installed by."""
 HOSTS = {"keepachangelog.com", "semver.org", "www.apache.org"}
 """Where links may lead."""
 
@@ -54,7 +56,7 @@ def test_ci_runs_the_commands_of_the_readme() -> None:
     assert all(command in lines for command in readme_commands())
 
 
-@pytest.mark.parametrize("name", [".ci/run", "scripts/on-arm64", "scripts/test", "scripts/pingsock"])
+@pytest.mark.parametrize("name", [".ci/run", "scripts/on-arm64", "scripts/test", *COMMANDS])
 def test_scripts_can_be_run(name: str) -> None:
     assert (ROOT / name).stat().st_mode & 0o111
 
@@ -168,15 +170,28 @@ def test_examples_of_the_library_run(document: str) -> None:
         in_private_network(lambda: exec(example, {}), group_range=EVERYBODY)  # noqa: B023 - called at once
 
 
-def test_the_installed_command_imports_what_it_needs_and_no_more() -> None:
-    script = ast.parse((ROOT / "scripts/pingsock").read_text())
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_installed_command_imports_what_it_needs_and_no_more(command: str) -> None:
+    script = ast.parse((ROOT / command).read_text())
     imported = {
         node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
         for node in script.body
         if isinstance(node, (ast.Import, ast.ImportFrom))
     }
     assert imported == {"pingsock.cli.main"}
-    command = [sys.executable, str(ROOT / "scripts/pingsock"), "ping", "-V"]
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["scripts/pingsock", "ping", "-V"], "pingsock "),
+        (["scripts/pingsock", "serve", "--help"], "usage: pingsock serve "),
+        (["scripts/pingsockd", "--help"], "usage: pingsockd "),
+    ],
+)
+def test_an_installed_command_does_what_its_name_says(command: list[str], said: str) -> None:
+    script, *arguments = command
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    ended = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    assert "iputils" in ended.stdout
+    line = [sys.executable, str(ROOT / script), *arguments]
+    ended = subprocess.run(line, capture_output=True, text=True, check=True, env=environment)
+    assert ended.stdout.startswith(said)

@@ -7,6 +7,7 @@ import json
 import os
 import select
 import shutil
+import signal
 import socket
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,10 @@ import pytest
 
 import pingsock
 from bed.bed import errno_of
-from bed.child import Credentials
+from bed.child import Credentials, can_change_user
 from bed.namespace import run_ip
 from bed.running import RunningService, as_somebody, running_service
+from pingsock.cli.main import main as run_command
 from pingsock.cli.serve import main
 from pingsock.service.client import PATH_VARIABLE, borrow_kernel_socket, connect_service
 from pingsock.sockets.borrowed import BorrowedPingSocket
@@ -227,6 +229,15 @@ def test_a_bad_configuration_is_told_and_the_old_one_stays(service: RunningServi
     service._wait_until(lambda: "goes on with its old configuration" in service.log)
     assert f"{service.configuration_path}:2: quota.sockets: must be a whole number" in service.log
     assert refusal(service, ALICE) == 0
+
+
+@pytest.mark.skipif(not can_change_user(), reason="root may read any file")
+def test_a_configuration_that_cannot_be_read_again_is_told_as_at_the_start(service: RunningService) -> None:
+    service.configuration_path.chmod(0o600)
+    service.process.send_signal(signal.SIGHUP)
+    told = f"pingsockd: goes on with its old configuration: {service.configuration_path}: Permission denied\n"
+    service._wait_until(lambda: told in service.log)
+    service.configuration_path.chmod(0o644)
 
 
 def test_another_users_ident_can_be_exclusive(service: RunningService) -> None:
@@ -476,6 +487,19 @@ def test_what_keeps_it_from_starting_is_told_in_a_line(
 ) -> None:
     assert main(arguments) == status
     assert capfd.readouterr().err == f"pingsock serve: {complaint}\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "program"), [(["pingsockd"], "pingsockd"), (["pingsock", "serve"], "pingsock serve")]
+)
+def test_it_calls_itself_what_it_was_called(
+    command: list[str], program: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command([*command, "--help"]) == 0
+    assert capfd.readouterr().out.startswith(f"usage: {program} [-h] [--config FILE]")
+    assert run_command([*command, "--status", "--socket", "/nowhere"]) == 1
+    assert run_command([*command, "--jason"]) == 2
+    assert [line.partition(": ")[0] for line in capfd.readouterr().err.splitlines()] == [program, program]
 
 
 def test_a_bad_configuration_is_a_reason_not_to_start() -> None:

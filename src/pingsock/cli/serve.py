@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pingsock.service.daemon import Settings
     from pingsock.service.privileges import Identity
 
+SUBCOMMAND = "pingsock serve"
 USUAL_CONFIGURATION = "/etc/pingsock/pingsockd.toml"
 USUAL_USER = "pingsock"
 FAILED, BAD_COMMAND_LINE = 1, 2
@@ -34,8 +35,8 @@ class _Parser(argparse.ArgumentParser):
         raise Refused(f"{message}; --help tells more", BAD_COMMAND_LINE)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="pingsock serve", description=_DESCRIPTION, epilog=_EPILOG, allow_abbrev=False)
+def _parser(program: str = SUBCOMMAND) -> argparse.ArgumentParser:
+    parser = _Parser(prog=program, description=_DESCRIPTION, epilog=_EPILOG, allow_abbrev=False)
     add = parser.add_argument
     add("--config", metavar="FILE", help=f"configuration (default {USUAL_CONFIGURATION} if it is there)")
     add("--socket", metavar="PATH", default="", help="where to listen, or the service to ask")
@@ -49,11 +50,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(arguments: list[str], _called: str = "serve") -> int:
-    """Run the subcommand; the exit status."""
-    output = Output("pingsock serve")
+def main(arguments: list[str], called: str = "serve") -> int:
+    """Run the subcommand, or the program `called` so; the exit status."""
+    program = SUBCOMMAND if called == "serve" else called
+    output = Output(program)
     try:
-        options = _parser().parse_args(arguments)
+        options = _parser(program).parse_args(arguments)
         return output.close(_act(options, output))
     except Refused as refused:
         output.warn(refused.text)
@@ -75,7 +77,7 @@ def _act(options: argparse.Namespace, output: Output) -> int:
 def _serve(options: argparse.Namespace, output: Output) -> int:
     from pingsock.service.audit import standard_error
     from pingsock.service.configuration import BadConfiguration
-    from pingsock.service.daemon import CannotStart, run
+    from pingsock.service.daemon import CannotStart, run, told
     from pingsock.service.sandbox import NoSandbox
 
     try:
@@ -83,15 +85,9 @@ def _serve(options: argparse.Namespace, output: Output) -> int:
     except BadConfiguration as error:
         raise Refused(str(error), BAD_COMMAND_LINE) from error
     except (CannotStart, NoSandbox, OSError) as error:
-        output.warn(_told(error))
+        output.warn(told(error))
         return FAILED
     return 0
-
-
-def _told(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return str(error)
 
 
 def _settings(options: argparse.Namespace) -> Settings:
@@ -128,6 +124,7 @@ def _identity(options: argparse.Namespace) -> Identity | None:
 
 def _check(options: argparse.Namespace, output: Output) -> int:
     from pingsock.service.configuration import BadConfiguration, load_configuration
+    from pingsock.service.daemon import told
 
     path = _configuration_path(options)
     if not path:
@@ -135,7 +132,7 @@ def _check(options: argparse.Namespace, output: Output) -> int:
     try:
         load_configuration(path)
     except (BadConfiguration, OSError) as error:
-        raise Refused(_told(error), BAD_COMMAND_LINE) from error
+        raise Refused(told(error), BAD_COMMAND_LINE) from error
     output.write(f"{path} is in order\n")
     return 0
 

@@ -119,9 +119,16 @@ def _obey(signals: bytes, server: Server, settings: Settings, write_line: Callab
         try:
             server.reload(_load(settings))
         except (OSError, BadConfiguration) as error:
-            write_line(f"goes on with its old configuration: {error}")
+            write_line(f"goes on with its old configuration: {told(error)}")
         else:
             write_line("has read its configuration again")
+
+
+def told(error: Exception) -> str:
+    """What went wrong, in a line: of an OSError the file, if it is about one, and the kernel's words."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
 
 
 def _load(settings: Settings) -> Configuration:
