@@ -180,7 +180,7 @@ class Supervisor:
             unheard.restore_memory(notification)
         earlier = self._finished.pop(notification.thread, None)
         if before is not None and before.timeout is not None and before.call.notification.call == notification.call:
-            self._listener.answer(notification, 0, EINTR)
+            self._answer(notification, 0, EINTR)
             return
         name = self._names.get(notification.number, "")
         if name == "socket":
@@ -245,11 +245,16 @@ class Supervisor:
             call.file.settle(call.borrow)
         self._waiting.pop(call.notification.thread, None)
         answer = Answer(call, result, errno)
-        if self._listener.answer(call.notification, result, errno):
+        if self._answer(call.notification, result, errno):
             self._answers.note(answer)
         else:
-            self._answers.note_interruption(call.notification.thread)
             self._take_back(answer)
+
+    def _answer(self, notification: Notification, result: int, errno: int) -> bool:
+        is_accepted = self._listener.answer(notification, result, errno)
+        if not is_accepted:
+            self._answers.note_interruption(notification.thread)
+        return is_accepted
 
     def _take_back(self, answer: Answer) -> None:
         """The call was executed, but its thread has not heard of it."""
