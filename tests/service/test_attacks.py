@@ -22,7 +22,7 @@ import pytest
 
 from bed.bed import errno_of
 from bed.child import Credentials
-from bed.running import RunningService, as_somebody, running_service
+from bed.running import SERVICE_USER, RunningService, as_somebody, running_service
 from pingsock.service import frames
 from pingsock.service.client import ServiceConnection
 from pingsock.service.frames import Message, Request, parse_answer_untrusted
@@ -30,6 +30,7 @@ from pingsock.service.peer import MOST_INSTRUCTIONS
 from pingsock.sockets.served import ServedPingSocket
 from pingsock.stack.sockaddr import pack_in
 from pingsock.wire import linux
+from sockets_unit.private import RANGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -53,6 +54,10 @@ HERE = ("127.0.0.1", 0)
 OPEN = Request(frames.OPEN, 2, 2, 1).to_bytes()
 TO_HERE = Message(ECHO, address=pack_in(bytes((127, 0, 0, 1))))
 SEND = Request(frames.SEND, body=TO_HERE.to_bytes()).to_bytes()
+# As the kernel has it, a socket that is connected to port 0 has no peer's name.
+CONNECT = Request(frames.CONNECT, body=pack_in(bytes((127, 0, 0, 1)), 7)).to_bytes()
+JOIN = Request(frames.SETSOCKOPT, 0, 35, body=struct.pack("=4s4si", bytes((224, 0, 0, 9)), bytes(4), 1)).to_bytes()
+BORROW = Request(frames.BORROW, socket.AF_INET).to_bytes()
 RECEIVE = Request(frames.RECEIVE, linux.MSG_DONTWAIT, 2048, 512, frames.count_to_bytes(8)).to_bytes()
 
 
@@ -89,16 +94,22 @@ class Bystander(threading.Thread):
 
 @pytest.fixture
 def service(running: RunningService) -> Iterator[RunningService]:
-    """Attacked; afterwards everything is as it was."""
+    with attacked(running):
+        yield running
+
+
+@contextlib.contextmanager
+def attacked(running: RunningService) -> Iterator[None]:
+    """Afterwards everything is as it was."""
     running.settled(0)
     descriptors = running.descriptors()
     bystander = Bystander(running)
     bystander.start()
-    yield running
+    yield
     bystander.finish()
     running.settled(0)
     status = running.status()
-    assert (status["idents"], status["queued_bytes"]) == (0, 0)
+    assert (status["idents"], status["queued_bytes"], status["handed_over"]) == (0, 0, 0)
     assert running.descriptors() <= descriptors + 1
     assert "Error" not in running.log
 
@@ -272,15 +283,36 @@ def test_answers_that_found_no_room_come_in_order_once_there_is(channel: socket.
 OPERATIONS: dict[str, list[bytes]] = {
     "connecting": [],
     "open": [OPEN],
+    "bind": [OPEN, Request(frames.BIND, body=pack_in(bytes(4), 0)).to_bytes()],
+    "connect": [OPEN, CONNECT],
     "send": [OPEN, SEND],
     "receive": [OPEN, SEND, RECEIVE],
-    "bind": [OPEN, Request(frames.BIND, body=pack_in(bytes(4), 0)).to_bytes()],
-    "join": [OPEN, Request(frames.SETSOCKOPT, 0, 35, body=bytes((224, 0, 0, 9)) + bytes(8)).to_bytes()],
+    "own name": [OPEN, Request(frames.GETSOCKNAME).to_bytes()],
+    "peer's name": [OPEN, CONNECT, Request(frames.GETPEERNAME).to_bytes()],
+    "join": [OPEN, JOIN],
     "option": [OPEN, Request(frames.SETSOCKOPT, 0, 11, body=b"\1\0\0\0").to_bytes()],
+    "reading an option": [OPEN, Request(frames.GETSOCKOPT, linux.SOL_SOCKET, linux.SO_RCVBUF, 4).to_bytes()],
+    "shutdown": [OPEN, CONNECT, SEND, Request(frames.SHUTDOWN, socket.SHUT_RDWR).to_bytes()],
+    "poll": [OPEN, SEND, Request(frames.POLL).to_bytes()],
     "close": [OPEN, SEND, Request(frames.CLOSE).to_bytes()],
-    "borrow": [Request(frames.BORROW, 2).to_bytes()],
+    "refused borrow": [BORROW],
     "status": [Request(frames.STATUS).to_bytes()],
 }
+"""What a client asks, one behind the other, and does not wait for."""
+
+
+def test_every_operation_is_one_that_a_client_dies_in() -> None:
+    assert {asked[-1][0] for asked in OPERATIONS.values() if asked} == frames.OPERATIONS
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_a_client_that_lives_has_each_of_them_done(service: RunningService, name: str) -> None:
+    refused = {"refused borrow": errno.EOPNOTSUPP, "status": errno.EACCES}
+    with attacker(service) as channel:
+        for frame in OPERATIONS[name]:
+            channel.send(frame)
+            answer = parse_answer_untrusted(channel.recv(frames.MAXIMUM_FRAME))
+            assert answer.errno == refused.get(name, 0), answer
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
@@ -290,6 +322,61 @@ def test_a_client_that_dies_in_the_middle_leaves_nothing(service: RunningService
         for frame in OPERATIONS[name]:
             channel.send(frame)
         channel.close()
+
+
+@pytest.fixture(scope="module")
+def lender(users: None) -> Iterator[RunningService]:
+    """Hands over: the kernel opens ping sockets to the service's group, and to no client."""
+    RANGE.write_text(f"{SERVICE_USER} {SERVICE_USER}")
+    try:
+        with running_service('[access]\ngroup_range = "0 4294967294"\n') as service:
+            yield service
+    finally:
+        RANGE.write_text("1 0")
+
+
+def asks_and_dies(_channel: socket.socket) -> None:
+    """Whether it is lent a socket before its end, or none after it, is for the service's turns to say."""
+
+
+def dies_with_the_descriptor_under_way(channel: socket.socket) -> None:
+    # Looking at the answer without room for descriptors leaves it in the queue, and them with it.
+    assert parse_answer_untrusted(channel.recv(4096, socket.MSG_PEEK)).errno == 0
+
+
+def dies_with_the_socket_in_its_hands(channel: socket.socket) -> None:
+    with borrowed(channel):
+        pass
+
+
+def dies_with_a_request_under_way(channel: socket.socket) -> None:
+    with borrowed(channel) as sock:
+        sock.sendto(ECHO, HERE)
+        channel.close()
+
+
+def borrowed(channel: socket.socket) -> socket.socket:
+    frame, descriptors, _, _ = socket.recv_fds(channel, 4096, 4)
+    assert (parse_answer_untrusted(frame).errno, len(descriptors)) == (0, 1)
+    return socket.socket(fileno=descriptors[0])
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        asks_and_dies,
+        dies_with_the_descriptor_under_way,
+        dies_with_the_socket_in_its_hands,
+        dies_with_a_request_under_way,
+    ],
+)
+def test_a_borrower_that_dies_leaves_nothing(lender: RunningService, stage: Callable[[socket.socket], None]) -> None:
+    with attacked(lender):
+        for _ in range(20):
+            with attacker(lender) as channel:
+                channel.send(BORROW)
+                stage(channel)
+    assert Path("/proc/net/icmp").read_text().count("\n") == 1, "the kernel has no ping socket, only the heading"
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.0005])
