@@ -1,6 +1,6 @@
 """The service beside the kernel: one client's round trips, and many clients that ping at an interval.
 
-    python benchmarks/service.py                  one client, each kind of socket
+    python benchmarks/service.py                  one client, each kind of socket; and whether a borrowed one is slower
     python benchmarks/service.py --clients 2000   so many sockets of one user, each pinging every 0.2 s for 60 s
 
 Round trips are to 127.0.0.1, by plain send and receive calls; what it costs is added up for client and service. As
@@ -12,12 +12,14 @@ from __future__ import annotations
 import argparse
 import heapq
 import json
+import math
 import multiprocessing
 import os
 import random
 import resource
 import select
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -25,6 +27,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from itertools import cycle, permutations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +44,8 @@ PROCESSES = 8
 """That share the clients."""
 SENT_AT_ONCE = 32
 """Requests of one process before it reads again."""
+ROUND_TRIPS = 200
+"""Of one socket before it is another's turn: too few for the machine to change meanwhile."""
 GRACE = 1
 """Seconds for requests that are late, and again for the last replies."""
 ECHO = bytes((8, 0)) + bytes(62)
@@ -98,6 +103,46 @@ def one_client(name: str, sock: Any, count: int, pid: int) -> None:
         f" CPU a round trip: client {own / count * 1e6:.0f} us, service {service / count * 1e6:.0f} us"
     )
     sock.close()
+
+
+def beside_the_kernels(path: str, rounds: int) -> None:
+    """Prints how the rate of a borrowed socket compares to that of a socket the kernel gave us, round by round.
+
+    Both are sockets of the kernel in this process, and a third, opened as the first, shows what the method can tell.
+    """
+    sockets = [KernelPingSocket(), KernelPingSocket(), borrow(path)]
+    for sock in sockets:
+        sock.settimeout(10)
+        seconds_of_round(sock)
+    times = [[0.0] * len(sockets) for _ in range(rounds)]
+    # Whoever is first finds other caches than whoever follows: each has each place behind each other one as often.
+    for row, order in zip(times, cycle(permutations(range(len(sockets)))), strict=False):
+        for turn in order:
+            row[turn] = seconds_of_round(sockets[turn])
+    print(f"rate of a socket of the kernel = 1; {rounds} rounds of {ROUND_TRIPS} round trips each, in turn:")
+    for name, column in (("another", 1), ("borrowed", 2)):
+        print(f"{name:<10}{spread([row[0] / row[column] for row in times])}")
+    for sock in sockets:
+        sock.close()
+
+
+def seconds_of_round(sock: KernelPingSocket) -> float:
+    started = time.perf_counter()
+    for _ in range(ROUND_TRIPS):
+        sock.sendto(ECHO, HOST)
+        sock.recv(200)
+    return time.perf_counter() - started
+
+
+def spread(ratios: list[float]) -> str:
+    """The median with its interval of confidence (95 %, from the order of the values alone), and the quartiles."""
+    ordered, count = sorted(ratios), len(ratios)
+    reach = 0.98 * math.sqrt(count)
+    low, high = ordered[max(0, int(count / 2 - reach))], ordered[min(count - 1, math.ceil(count / 2 + reach))]
+    return (
+        f"median {statistics.median(ordered):.3f} (95 %: {low:.3f} to {high:.3f});"
+        f" half of the rounds {ordered[count // 4]:.3f} to {ordered[count * 3 // 4]:.3f}"
+    )
 
 
 def many_clients(name: str, opener: Callable[[], Any], clients: int, interval: float, seconds: float, pid: int) -> None:
@@ -170,17 +215,23 @@ def main() -> None:
     parser.add_argument("--interval", type=float, default=0.2)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--count", type=int, default=10000, help="round trips of one client")
+    parser.add_argument(
+        "--rounds", type=int, default=3000, help="in which a borrowed socket is compared to the kernel's"
+    )
     options = parser.parse_args()
     enter_namespace()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with running_service() as (path, pid):
+        openers: dict[str, Callable[[], Any]]
         openers = {"kernel": KernelPingSocket, "borrowed": partial(borrow, path), "served": partial(serve, path)}
         for name, opener in openers.items():
             if options.clients:
                 many_clients(name, opener, options.clients, options.interval, options.seconds, pid)
             else:
                 one_client(name, opener(), options.count, pid)
+        if not options.clients:
+            beside_the_kernels(path, options.rounds)
         print(f"packets the service was too slow to read: {json.loads(ask_status(path))['packets_lost_unread']}")
 
 
