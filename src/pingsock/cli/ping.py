@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from _socket import AF_INET, AF_INET6, inet_pton
 
@@ -20,8 +19,6 @@ _IP_OPTIONS_BYTES = 40
 _FAMILY_OF_NAME = {"4": AF_INET, "6": AF_INET6}
 _MOST_OPERANDS, _MOST_TIMED_OPERANDS = 10, 5
 _TIMES_GIVEN = 3
-_USED_UP = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-"""What this process may have of descriptors or memory is used up; it can happen wherever something is opened."""
 _LINK_LOCAL_WARNING = (
     "Warning: IPv6 link-local address on ICMP datagram socket may require ifname or scope-id"
     " => use: address%<ifname|scope-id>"
@@ -45,9 +42,8 @@ def main(arguments: list[str], name: str = "ping") -> int:
         _tell(refusal, output)
         status = refusal.status
     except OSError as error:
-        if error.errno not in _USED_UP:
-            raise
-        output.warn(os.strerror(error.errno))
+        # What this process may have of descriptors or memory is used up, or a service is lost: anywhere, at any time.
+        output.warn(error.strerror or str(error))
         status = 2
     return output.close(status)
 

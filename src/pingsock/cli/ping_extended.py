@@ -88,6 +88,11 @@ class ExtendedSession(Session):
         if self._conditions.is_met:
             run.stop()
 
+    def _tell_failure(self, error: OSError) -> None:
+        if self._json is not None:
+            self._json.failed(error)
+        super()._tell_failure(error)
+
     def _tell_summary(self, run: PingRun) -> None:
         self._statistics.sent = run.tally.transmitted - self._statistics.send_failures
         if self._json is not None:
@@ -110,4 +115,7 @@ class ExtendedSession(Session):
         return self._conditions.exceeded(run.tally.loss_percent, self._statistics)
 
     def _status(self, run: PingRun) -> int:
-        return self._conditions.status(super()._status(run), exceeded=bool(self._exceeded(run)))
+        usual = super()._status(run)
+        if self._failed:
+            return usual
+        return self._conditions.status(usual, exceeded=bool(self._exceeded(run)))

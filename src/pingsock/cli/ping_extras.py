@@ -168,5 +168,7 @@ def open_socket(kind: str, family: int) -> PingSocket:
     try:
         return open_ping_socket(family, kinds=(kind,))
     except NoPingSocket as refused:
-        error = refused.refusals[-1][1]
-        raise Refused(f"no ping socket of kind {kind} can be had here: {error.strerror or error}") from refused
+        from pingsock.sockets.diagnosis import diagnose_refusals
+
+        reason = diagnose_refusals(family, refused.refusals).kinds[0].reason
+        raise Refused(f"no ping socket of kind {kind} can be had here: {reason}") from refused

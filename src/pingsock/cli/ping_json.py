@@ -6,6 +6,7 @@ of a ping alone is added here.
 
 from __future__ import annotations
 
+import errno
 import json
 import time
 
@@ -99,6 +100,13 @@ class JsonLines:
         if run.reply_options:
             told["ip_options"] = run.reply_options.hex()
         return told
+
+    def failed(self, error: OSError) -> None:
+        """The object before the last one, if the socket ended the run."""
+        number = error.errno or errno.EIO
+        name = errno.errorcode.get(number, str(number))
+        told = {"errno": number, "errno_name": name, "reason": error.strerror or str(error)}
+        self._write({"type": "socket_failure", **told})
 
     def summary(self, run: PingRun, statistics: Statistics, status: int, exceeded: list[str]) -> None:
         """The last object."""

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pingsock.cli.ping_options import Settings
+    from pingsock.sockets.choose import Refusals
     from pingsock.wire.interfaces import InterfaceIdentification
 
 OPTIONS = {TIMESTAMP: "--timestamp", INFORMATION: "--info", ADDRESS_MASK: "--mask", EXTENDED_ECHO: "--probe"}
@@ -140,14 +141,14 @@ def check(settings: Settings, query: PairQuery) -> None:
 # Over which socket
 
 
-def open_socket(query: PairQuery, family: int) -> Any:
-    """A ping socket, as far as is needed here, whose probes ask this.
+def open_socket(query: PairQuery, family: int, earlier: Refusals = ()) -> Any:
+    """A ping socket, as far as is needed here, whose probes ask this. `earlier` as for `choose`.
 
     :raises Refused: our own layer is needed, and cannot be had.
     :raises NoPingSocket: there is no ping socket of any kind.
     """
     if query.pair == EXTENDED_ECHO:
-        return PairSocket(open_quickly(family), query)
+        return PairSocket(open_quickly(family, earlier), query)
     request = REQUEST_TYPES[query.pair][family]
     try:
         return PairSocket(open_pair_socket(query.pair, request), query)

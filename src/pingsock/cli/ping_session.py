@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     ShowAddress = Callable[[SocketAddress], str]
 
 _IP_OPTIONS_BYTES = 40
+_FAILED = 2
+"""Exit status: the socket failed in the middle of the run, so it says nothing of the host."""
 
 
 class Session:
@@ -55,6 +57,7 @@ class Session:
         self._asks_node = self._ipv6 and settings.node_query is not None and settings.node_query.is_asked
         self._timed: dict[str, int] = {}
         self._closing: Callable[[], str] = str
+        self._failed = False
 
     def run(self) -> int:
         """Ping, print, and return the exit status.
@@ -77,7 +80,18 @@ class Session:
         run = self._begin(interrupts)
         if names:
             names.spare_ns = run.spare_ns
-        tell = self._teller(run, show)
+        try:
+            self._tell_records(run, self._teller(run, show), interrupts)
+        except OSError as error:
+            # Nothing is wrong with what was measured until now.
+            self._failed = True
+            self._tell_failure(error)
+        self._tell_summary(run)
+        if self._settings.verbose and self._timed:
+            self._output.warn(ping_texts.timing(self._timed))
+        return self._status(run)
+
+    def _tell_records(self, run: PingRun, tell: Callable[[object], None], interrupts: Interrupts) -> None:
         for record in run.records():
             tell(record)
             if self._settings.verbose and isinstance(record, EchoReply):
@@ -85,10 +99,9 @@ class Session:
             if isinstance(record, Interruption):
                 interrupts.clear()
             self._obey(interrupts, run)
-        self._tell_summary(run)
-        if self._settings.verbose and self._timed:
-            self._output.warn(ping_texts.timing(self._timed))
-        return self._status(run)
+
+    def _tell_failure(self, error: OSError) -> None:
+        self._output.warn(error.strerror or str(error))
 
     def _begin(self, interrupts: Interrupts) -> PingRun:
         return PingRun(self._sock, self._plan(), interrupts.descriptor)
@@ -199,6 +212,8 @@ class Session:
         return summary + self._closing()
 
     def _status(self, run: PingRun) -> int:
+        if self._failed:
+            return _FAILED
         received = run.tally.received
         return int(not received or bool(self._settings.deadline and received < self._settings.count))
 

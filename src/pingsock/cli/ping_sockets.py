@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pingsock.cli.output import Output
     from pingsock.cli.ping_options import Settings
-    from pingsock.sockets.choose import PingSocket
+    from pingsock.sockets.choose import PingSocket, Refusals
 
 _FORBIDDEN = (errno.EPERM, errno.EACCES)
 _OTHER = {AF_INET: AF_INET6, AF_INET6: AF_INET}
@@ -38,6 +38,7 @@ class Sockets:
         self._settings = settings
         self._output = output
         self._opened: dict[int, PingSocket] = {}
+        self._refusals: Refusals = ()
         self.family = settings.family
 
     def __enter__(self) -> Self:
@@ -95,11 +96,21 @@ class Sockets:
         try:
             self._opened[family] = self._open(family)
         except NoPingSocket as refused:
-            last = refused.refusals[-1][1].errno if refused.refusals else errno.EPERM
-            return self._refusal(last or errno.EIO, family)
+            self._refusals += refused.refusals
+            return self._no_ping_socket(family, refused.refusals)
         except OSError as error:
             return self._refusal(error.errno or errno.EIO)
         return []
+
+    def _no_ping_socket(self, family: int, refusals: Refusals) -> list[str]:
+        """What iputils says, and why there is none."""
+        number = refusals[-1][1].errno or errno.EIO
+        told = self._refusal(number)
+        if number in _FORBIDDEN:
+            from pingsock.sockets.diagnosis import diagnose_refusals  # lazy: reads much of /proc, and only on failure
+
+            told += diagnose_refusals(family, refusals).short().splitlines()
+        return told
 
     def _open(self, family: int) -> PingSocket:
         if self._forces_raw:
@@ -110,10 +121,10 @@ class Sockets:
 
             return open_kind(self._forced_kind, family)
         if self._settings.pair is None:
-            return open_quickly(family)
+            return open_quickly(family, self._refusals)
         from pingsock.cli.ping_pairs import open_socket  # lazy: only with --timestamp and the like
 
-        asking: PingSocket = open_socket(self._settings.pair, family)
+        asking: PingSocket = open_socket(self._settings.pair, family, self._refusals)
         return asking
 
     @property
@@ -142,17 +153,13 @@ class Sockets:
         set_up(sock)
         return sock
 
-    def _refusal(self, number: int, family: int = 0) -> list[str]:
-        """What iputils says to errno `number`, and for a `family` why there is no ping socket."""
+    def _refusal(self, number: int) -> list[str]:
+        """What iputils says to errno `number`."""
         if number not in _FORBIDDEN:
             return [f"socktype: {'SOCK_RAW' if self._forces_raw else 'SOCK_DGRAM'}", f"socket: {os.strerror(number)}"]
         told = ["socktype: SOCK_RAW", f"socket: {os.strerror(errno.EPERM)}"]
         if os.geteuid():
             told.append("=> missing cap_net_raw+p capability or setuid?")
-        if family:
-            from pingsock.sockets.diagnosis import diagnose  # lazy: reads much of /proc, and only on failure
-
-            told += diagnose(family).short().splitlines()
         return told
 
     def describe(self) -> None:

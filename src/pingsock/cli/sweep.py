@@ -46,8 +46,11 @@ def main(arguments: list[str], _called: str = "sweep") -> int:
     except NoPingSocket as refused:
         output.warn(_no_socket(refused))
         status = SYSTEM_CALL_FAILED
-    except (PingsockError, OSError) as error:
+    except PingsockError as error:
         output.warn(str(error))
+        status = SYSTEM_CALL_FAILED
+    except OSError as error:
+        output.warn(_in_words(error))
         status = SYSTEM_CALL_FAILED
     failed_to_write = output.failure is not None and not output.unread
     closed = output.close(status)
@@ -55,9 +58,14 @@ def main(arguments: list[str], _called: str = "sweep") -> int:
 
 
 def _no_socket(refused: NoPingSocket) -> str:
-    from pingsock.sockets.diagnosis import diagnose
+    from pingsock.sockets.diagnosis import diagnose_refusals
 
-    return f"{refused}\n{diagnose(int(AF_INET)).short()}"
+    return f"{refused}\n{diagnose_refusals(int(AF_INET), refused.refusals).short()}"
+
+
+def _in_words(error: OSError) -> str:
+    said = error.strerror or str(error)
+    return f"{error.filename}: {said}" if error.filename else said
 
 
 def _run(arguments: list[str], output: Output) -> int:

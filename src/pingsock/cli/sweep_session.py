@@ -15,7 +15,7 @@ from pingsock.cli.sweep_resume import SYSTEM_CALL_FAILED, State, write_state
 from pingsock.probe.batch_replies import Replies
 from pingsock.probe.clock import MILLISECOND
 from pingsock.probe.records import Unresolved
-from pingsock.sockets.choose import KINDS, open_ping_socket
+from pingsock.sockets.choose import KINDS, choose
 from pingsock.sockets.errors import NoPingSocket
 from pingsock.tools.sweep import Sweep
 from pingsock.tools.sweep_results import (
@@ -269,9 +269,9 @@ class Session:
 def _require_ping_socket(kinds: Sequence[str]) -> None:
     """NoPingSocket if there is none of either family: then there is no sweep."""
     try:
-        open_ping_socket(AF_INET, kinds=kinds).close()
+        choose(AF_INET, kinds=kinds)[0].close()
     except NoPingSocket as refused:
         try:
-            open_ping_socket(AF_INET6, kinds=kinds).close()
+            choose(AF_INET6, kinds=kinds, earlier=refused.refusals)[0].close()
         except NoPingSocket:
             raise refused from None

@@ -105,6 +105,7 @@ class Channel:
         self._receive_many: ReceiveMany | None = getattr(sock, "recvmsg_many", None)
         self._largest_reply = _ICMP_HEADER + largest + _LARGER_REPLY
         self._explained = False
+        self._failure_text = ""
         self._exceeded_mtu = 0
         self._items: Items | None = None
         self.last_sent_at = 0
@@ -213,10 +214,12 @@ class Channel:
         while left > 0:
             replies, failure = self._read(min(left, self.ledger.waiting or left), self._largest_reply, 0)
             read_at = self._look_at_clocks() if replies else (0, 0)
-            if failure or self.ledger.stamps_due:
-                self._read_error_queue(self.ledger.stamps_due)
-            for message, items, _, source in replies:
-                self._hear_reply_untrusted(message, items, source, *read_at)
+            try:
+                if failure or self.ledger.stamps_due:
+                    self._read_error_queue(self.ledger.stamps_due)
+            finally:
+                for message, items, _, source in replies:
+                    self._hear_reply_untrusted(message, items, source, *read_at)
             if failure == errno.EAGAIN or not (failure or self.ledger.waiting):
                 return True
             # Any other is the errno of an ICMP error, which the queue had.
@@ -235,6 +238,9 @@ class Channel:
                 while len(received) < most:
                     received += self._receive_many(most - len(received), size, CONTROL_BYTES, flags)
         except OSError as error:
+            if error.errno != errno.EAGAIN:
+                # A served socket knows more than the errno.
+                self._failure_text = error.strerror or ""
             return received, error.errno or errno.EIO
         return received, 0
 
@@ -286,7 +292,7 @@ class Channel:
             if stamps_due and not (failure or self.ledger.stamps_due):
                 return
         if failure != errno.EAGAIN:
-            raise OSError(failure, strerror(failure))
+            raise OSError(failure, self._failure_text or strerror(failure))
 
     def _hear_entry_untrusted(self, quote: bytes, items: Items, destination: tuple[object, ...]) -> None:
         try:

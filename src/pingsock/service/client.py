@@ -21,7 +21,20 @@ import os
 import socket
 import struct
 import threading
-from errno import EAGAIN, EBADF, ECONNREFUSED, ECONNRESET, EDEADLK, ENOENT, EPIPE, ETIMEDOUT
+from errno import (
+    EACCES,
+    EAGAIN,
+    EBADF,
+    ECONNREFUSED,
+    ECONNRESET,
+    EDEADLK,
+    EMFILE,
+    ENFILE,
+    ENOENT,
+    ENOTDIR,
+    EPIPE,
+    ETIMEDOUT,
+)
 
 from pingsock.service import frames
 from pingsock.service.frames import Answer, Request
@@ -31,7 +44,7 @@ from pingsock.wire.errors import BadPacket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 SYSTEM_PATH = "/run/pingsock/pingsock.sock"
 """Where the service of a whole host listens."""
@@ -41,6 +54,10 @@ PATH_VARIABLE = "PINGSOCK_SOCKET"
 """Environment variable that names the only path to look at."""
 PATIENCE = 10
 """Seconds that one answer may take."""
+KINDS = ("borrowed", "served")
+"""The kinds of ping socket a service lends."""
+HOLDS_FOR_ALL = frozenset((ENOENT, ENOTDIR, ECONNREFUSED, EACCES, EMFILE, ENFILE, ETIMEDOUT))
+"""Errnos of a refusal that has nothing to do with what was asked for: any other socket would be refused too."""
 LAST_WORDS = 3
 """Receives until a goodbye is found, if there is one: ECONNRESET may come before it, and late answers."""
 
@@ -79,6 +96,18 @@ def borrow_kernel_socket(family: int, path: str | None = None) -> LentSocket:
         connection.close()
         raise
     return LentSocket(connection)
+
+
+def standing_refusal(kind: str, refusals: Iterable[tuple[str, OSError]]) -> OSError | None:
+    """What the service would only repeat if it were asked for a socket of this kind; None if it may say something else.
+
+    `refusals` are the kinds that were tried, of whatever family, and what was said to each. Asking again costs a line
+    of the service's journal, or, if it does not answer, another `PATIENCE`.
+    """
+    for tried, refusal in refusals if kind in KINDS else ():
+        if tried in KINDS and refusal.errno in HOLDS_FOR_ALL:
+            return OSError(refusal.errno, refusal.strerror)
+    return None
 
 
 def ask_status(path: str | None = None) -> str:
@@ -222,7 +251,7 @@ class ServiceConnection:
                 break
             if answer.operation == frames.GOODBYE:
                 return failure(answer.errno or ECONNRESET)
-        return OSError(ECONNRESET, "the service of this ping socket is gone; close the socket and open another")
+        return OSError(ECONNRESET, "the service of this ping socket has ended")
 
     def _lose(self, reason: OSError) -> None:
         self._loss = reason

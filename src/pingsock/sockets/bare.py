@@ -26,7 +26,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import ClassVar, Self
 
-    from pingsock.sockets.choose import PingSocket
+    from pingsock.sockets.choose import PingSocket, Refusals
 
 KERNEL_KINDS = ("kernel", "borrowed")
 """Kinds of ping socket that are the kernel's own."""
@@ -51,16 +51,18 @@ class BareKernelSocket(_socket.socket):
         self.close()
 
 
-def open_quickly(family: int) -> PingSocket:
+def open_quickly(family: int, earlier: Refusals = ()) -> PingSocket:
     """As `open_ping_socket`, without its imports if the kernel has a ping socket for us.
+
+    `earlier` as for `choose`.
 
     :raises NoPingSocket: no kind can be opened, with the reason for each.
     """
     try:
         sock = BareKernelSocket(family)
     except OSError:
-        from pingsock.sockets.choose import open_ping_socket  # lazy: brings the `socket` module
+        from pingsock.sockets.choose import choose  # lazy: brings the `socket` module
 
-        return open_ping_socket(family)
+        return choose(family, earlier=earlier)[0]
     set_up(sock)
     return sock

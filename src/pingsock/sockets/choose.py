@@ -3,6 +3,8 @@
 A socket of the kernel comes before one of ours: the program's own, or one the service hands over. Then one that the
 service serves, then our layer in this process. What our own code opens is set up as `pingsock.sockets.first_settings`
 says.
+
+A service that lets nobody of us in, has no socket left or does not answer is asked once, not again for the other kind.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from pingsock.sockets.served import ServedPingSocket
 
     PingSocket: TypeAlias = KernelPingSocket | ServedPingSocket | BareKernelSocket
+    Refusals: TypeAlias = tuple[tuple[str, OSError], ...]
 
 
 def _borrow(family: int) -> BorrowedPingSocket:
@@ -66,20 +69,34 @@ def open_ping_socket(family: int = AF_INET, *, kinds: Sequence[str] = KINDS) -> 
 
 
 def choose(
-    family: int = AF_INET, *, kinds: Sequence[str] = KINDS
-) -> tuple[PingSocket, tuple[tuple[str, OSError], ...]]:
-    """As `open_ping_socket`, with the kinds that were tried before and what the system said to each."""
+    family: int = AF_INET, *, kinds: Sequence[str] = KINDS, earlier: Refusals = ()
+) -> tuple[PingSocket, Refusals]:
+    """As `open_ping_socket`, with the kinds that were tried before and what the system said to each.
+
+    `earlier` are the refusals of a family that was tried just before: what the service said to that and would only
+    repeat is taken as said.
+    """
     _check(family, kinds)
     refusals: list[tuple[str, OSError]] = []
     for kind in kinds:
         try:
-            sock = OPENERS[kind](family)
-            set_up(sock)
+            sock = _open(kind, family, (*earlier, *refusals))
         except OSError as error:
             refusals.append((kind, error))
         else:
             return sock, tuple(refusals)
     raise NoPingSocket(refusals) from refusals[-1][1]
+
+
+def _open(kind: str, family: int, refusals: Refusals) -> PingSocket:
+    if refusals:
+        from pingsock.service.client import standing_refusal
+
+        if repeated := standing_refusal(kind, refusals):
+            raise repeated
+    sock = OPENERS[kind](family)
+    set_up(sock)
+    return sock
 
 
 def _check(family: int, kinds: Sequence[str]) -> None:

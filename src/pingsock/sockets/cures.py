@@ -66,9 +66,10 @@ SERVICE_CONFIGURATION = "/etc/pingsock/pingsockd.toml"
 START_SERVICE = (
     Cure(HOST, "systemctl enable --now pingsockd.socket", "as root, where the service is installed with its units"),
 )
-_PERMIT_IN_SERVICE = Cure(
-    HOST, "[access]\nusers = [{uid}]", f"in {SERVICE_CONFIGURATION}, then as root: systemctl reload pingsockd"
-)
+_RELOAD_SERVICE = f"in {SERVICE_CONFIGURATION}, then as root: systemctl reload pingsockd"
+_PERMIT_IN_SERVICE = Cure(HOST, "[access]\nusers = [{uid}]", _RELOAD_SERVICE)
+MORE_OF_SERVICE = (Cure(HOST, "[quota]\nsockets = 1024", _RELOAD_SERVICE),)
+RESTART_SERVICE = (Cure(HOST, "systemctl restart pingsockd", "as root, where systemd runs it"),)
 
 _FILE_CAPABILITY = Cure(HOST, "setcap cap_net_raw+ep {python}", "as root; every program run by this Python then has it")
 

@@ -1,7 +1,8 @@
 """Which kinds of socket can be opened here, and for each that cannot, why and what would change that.
 
 Theory of operation: every kind is opened for real and closed again; only the kernel knows what it allows. What it
-refused is then explained from the errno and the `Surroundings`. Explaining does no I/O.
+refused is then explained from the errno and the `Surroundings`. Explaining does no I/O. A service is asked no more than
+once for what it would refuse again: each time is a line of its audit, or a wait if it does not answer.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
+    from pingsock.sockets.choose import Refusals
     from pingsock.sockets.cures import Cure
 
     Finding = tuple[str, tuple[Cure, ...]]
@@ -69,10 +71,17 @@ class Diagnosis(Value):
         """One to three lines: for a program that could not open a socket, or the kinds that can be opened."""
         if self.usable:
             return "can be opened: " + ", ".join(_with_families([kind for kind in self.kinds if kind.usable]))
-        first = self.kinds[0]
-        lines = [f"no ping socket can be opened: {first.reason}"]
-        lines += [f"to allow it{_in_parentheses(cure.note)}: {_one_line(cure.line)}" for cure in first.cures[:1]]
+        first = [*self._refused_by_service(), self.kinds[0]]
+        reasons = dict.fromkeys(kind.reason for kind in first)
+        lines = [f"no ping socket can be opened: {'; '.join(reasons)}"]
+        lines += [f"to allow it{_in_parentheses(cure.note)}: {_one_line(cure.line)}" for cure in first[0].cures[:1]]
         return "\n".join([*lines, "more ways and reasons: pingsock doctor"])
+
+    def _refused_by_service(self) -> list[KindDiagnosis]:
+        """The last word of a service that is there, if there is one: whoever runs one means it to be used."""
+        from pingsock.service.client import KINDS
+
+        return [kind for kind in self.kinds if kind.name in KINDS and kind.errno not in _NO_SERVICE][-1:]
 
     def text(self) -> str:
         """The whole report."""
@@ -97,23 +106,42 @@ def diagnose(family: int = 0) -> Diagnosis:
     """Try and explain every kind of socket for one address family, or for both."""
     around = read_surroundings()
     families = (family,) if family else tuple(PROTOCOLS)
-    return Diagnosis(tuple(_examine(name, each, around) for name in OPENERS for each in families), around)
+    kinds: list[KindDiagnosis] = []
+    refusals: list[tuple[str, OSError]] = []
+    for name in OPENERS:
+        for each in families:
+            refusal = _refusal(name, each, refusals)
+            if refusal is not None:
+                refusals.append((name, refusal))
+            kinds.append(_finding(name, each, refusal, around))
+    return Diagnosis(tuple(kinds), around)
 
 
-def _examine(name: str, family: int, around: Surroundings) -> KindDiagnosis:
-    refusal = _refusal(name, family)
+def diagnose_refusals(family: int, refusals: Refusals) -> Diagnosis:
+    """Explain what `NoPingSocket` brought when one was opened for that family; nothing is tried again."""
+    around = read_surroundings()
+    return Diagnosis(tuple(_finding(name, family, refusal, around) for name, refusal in refusals), around)
+
+
+def _finding(name: str, family: int, refusal: OSError | None, around: Surroundings) -> KindDiagnosis:
     if refusal is None:
         reason, remedies = _limits(family, around)
         return KindDiagnosis(name, family, True, 0, reason, remedies)
-    reason, remedies = explain(name, family, refusal, around)
-    return KindDiagnosis(name, family, False, refusal, reason, remedies)
+    number = refusal.errno or errno.EIO
+    reason, remedies = explain(name, family, number, around)
+    return KindDiagnosis(name, family, False, number, reason, remedies)
 
 
-def _refusal(name: str, family: int) -> int | None:
+def _refusal(name: str, family: int, refusals: Iterable[tuple[str, OSError]]) -> OSError | None:
+    """What is said to an attempt, or what the service has said to an earlier one and would say again."""
+    from pingsock.service.client import standing_refusal
+
+    if repeated := standing_refusal(name, refusals):
+        return repeated
     try:
         OPENERS[name](family)
-    except OSError as err:
-        return err.errno or errno.EIO
+    except OSError as error:
+        return error
     return None
 
 
@@ -147,6 +175,8 @@ OPENERS: dict[str, Callable[[int], None]] = {
     "embedded": _open_raw,
 }
 """How each kind is tried: for the embedded one its raw socket is enough, the layer itself needs no permission."""
+_NO_SERVICE = (0, errno.ENOENT, errno.ENOTDIR)
+"""Errnos that are not a service's answer."""
 
 
 def explain(name: str, family: int, refusal: int, around: Surroundings) -> Finding:
@@ -236,8 +266,11 @@ def _service_serves_nothing(_family: int, _around: Surroundings) -> Finding:
 
 
 def _service_quota(_family: int, _around: Surroundings) -> Finding:
-    own = f"this process has its {os.sysconf('SC_OPEN_MAX')} file descriptors open already"
-    return f"{own}, or this user all the sockets that the service gives one user (quota.sockets)", ()
+    own = f"this process has its {os.sysconf('SC_OPEN_MAX')} file descriptors open"
+    return (
+        f"this user has all the sockets that the service gives one user (quota.sockets), or {own}",
+        cures.MORE_OF_SERVICE,
+    )
 
 
 def _service_full(_family: int, _around: Surroundings) -> Finding:
@@ -245,7 +278,7 @@ def _service_full(_family: int, _around: Surroundings) -> Finding:
 
 
 def _service_silent(_family: int, _around: Surroundings) -> Finding:
-    return "a service listens but does not answer; see its journal", ()
+    return "a service listens but does not answer; see its journal", cures.RESTART_SERVICE
 
 
 def _no_family(family: int, around: Surroundings) -> Finding:

@@ -206,21 +206,29 @@ class PingRun:
         return self._schedule.next_send(self.tally) - self._now()
 
     def records(self) -> Iterator[Happening]:
-        """Ping, and yield what happens as it happens. Ends as the plan says, or after `stop`."""
+        """Ping, and yield what happens as it happens. Ends as the plan says, or after `stop`.
+
+        OSError: the socket failed in a way that no ICMP error explains: its service is lost (ECONNRESET, ETIMEDOUT), or
+        the kernel has no memory. What was heard before is yielded before.
+        """
         self._start()
-        while not self._over():
-            if self._is_due():
-                yield from self._send_due()
-                if self._over():
-                    return
-            ready, woken = self._wait()
-            if woken:
-                yield Interruption()
-            if ready:
-                self._channel.collect()
-                yield from self._take()
-            if self._silence is not None:
-                yield from self._tell_silence(self._silence)
+        try:
+            while not self._over():
+                if self._is_due():
+                    yield from self._send_due()
+                    if self._over():
+                        return
+                ready, woken = self._wait()
+                if woken:
+                    yield Interruption()
+                if ready:
+                    self._channel.collect()
+                    yield from self._take()
+                if self._silence is not None:
+                    yield from self._tell_silence(self._silence)
+        except OSError:
+            yield from self._take()
+            raise
 
     def _wait(self) -> tuple[bool, bool]:
         wakes = self._schedule.wakes(self.tally)
