@@ -115,6 +115,7 @@ def keys_of(kind: str) -> tuple[set[str], set[str]]:
 
 SPOKEN: dict[str, set[str]] = {
     "send_failure": {"errno", "errno_name", "reason"},
+    "socket_failure": {"errno", "errno_name", "reason"},
     "timeout": {"waited"},
     "overflow": {"waited"},
     "unmeasured": {"waited"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import select
@@ -13,15 +14,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pingsock.run.sources import Sources
 from pingsock.service import client, frames
 from pingsock.service.client import borrow_kernel_socket, connect_service, service_paths
 from pingsock.service.frames import Answer, Message, Request
+from pingsock.sockets.choose import choose
+from pingsock.sockets.diagnosis import diagnose, diagnose_refusals
+from pingsock.sockets.errors import NoPingSocket
 from pingsock.sockets.served import ServedPingSocket
-from pingsock.wire.linux import AF_INET
+from pingsock.wire.linux import AF_INET, AF_INET6
 from service.scripted import Far, scripted_service
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from service.scripted import Script
 
@@ -154,6 +159,72 @@ def test_a_service_that_does_not_answer_is_given_up(path: Path, monkeypatch: pyt
         with pytest.raises(TimeoutError, match="has not answered"):
             connection.exchange(POLL)
         connection.close()
+
+
+@contextlib.contextmanager
+def silent_service(path: Path) -> Iterator[Callable[[], int]]:
+    """Listens and never answers. Gives a function that counts who has connected."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener, contextlib.ExitStack() as accepted:
+        listener.bind(str(path))
+        listener.listen()
+        listener.setblocking(False)
+        channels: list[socket.socket] = []
+
+        def count() -> int:
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    channels.append(accepted.enter_context(listener.accept()[0]))
+            return len(channels)
+
+        yield count
+
+
+@pytest.fixture
+def impatient(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "PATIENCE", 1)
+    monkeypatch.setenv(client.PATH_VARIABLE, str(path))
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_silent_service_is_asked_once_for_all_kinds_and_families(path: Path) -> None:
+    with silent_service(path) as connections:
+        with pytest.raises(NoPingSocket) as refused:
+            choose(AF_INET, kinds=client.KINDS)
+        with pytest.raises(NoPingSocket) as refused6:
+            choose(AF_INET6, kinds=client.KINDS, earlier=refused.value.refusals)
+        diagnosis = diagnose_refusals(AF_INET6, refused6.value.refusals)
+        assert connections() == 1
+
+    assert [error.errno for _, error in refused6.value.refusals] == [errno.ETIMEDOUT] * 2
+    assert "does not answer" in diagnosis.short()
+    assert str(refused6.value).count("the service of this ping socket has not answered") == 2
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_silent_service_is_asked_once_in_a_whole_diagnosis(path: Path) -> None:
+    with silent_service(path) as connections:
+        kinds = [kind for kind in diagnose().kinds if kind.name in client.KINDS]
+        assert connections() == 1
+    assert [kind.errno for kind in kinds] == [errno.ETIMEDOUT] * 4
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_silent_service_is_asked_once_for_a_program(path: Path) -> None:
+    with silent_service(path) as connections:
+        with pytest.raises(NoPingSocket, match="has not answered"):
+            Sources(str(path), client.KINDS).find(AF_INET)
+        assert connections() == 1
+
+
+def test_what_another_kind_may_get_is_asked_for() -> None:
+    hands_nothing_over = [("borrowed", OSError(errno.EOPNOTSUPP, ""))]
+    assert client.standing_refusal("served", hands_nothing_over) is None
+    not_let_in = [("borrowed", OSError(errno.EACCES, "no"))]
+    repeated = client.standing_refusal("served", not_let_in)
+    assert repeated is not None
+    assert (repeated.errno, repeated.strerror) == (errno.EACCES, "no")
+    assert client.standing_refusal("embedded", not_let_in) is None
+    assert client.standing_refusal("served", [("kernel", OSError(errno.EACCES, ""))]) is None
 
 
 def test_an_answer_that_an_exception_came_before_is_not_taken_for_the_next(path: Path) -> None:

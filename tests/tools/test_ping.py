@@ -115,6 +115,27 @@ def test_a_failed_send_without_an_error_in_the_queue_has_its_reason(sock: FakeSo
     assert (run.tally.transmitted, run.tally.failures, run.tally.reported_errors) == (2, 2, 0)
 
 
+def test_a_socket_that_fails_ends_the_run_behind_what_it_had_received(
+    sock: FakeSocket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sock.on_send = lambda sequence: sock.reply(sequence, MILLISECOND)
+    receive = sock.recvmsg
+
+    def recvmsg(size: int, room: int = 0, flags: int = 0) -> tuple[object, ...]:
+        if len(sock.sent) == 2 and flags & linux.MSG_ERRQUEUE:
+            raise ConnectionResetError(errno.ECONNRESET, "the service has ended")
+        return receive(size, room, flags)
+
+    monkeypatch.setattr(sock, "recvmsg", recvmsg)
+    sock.transmitted(0)
+    run = run_on(sock)
+    heard: list[object] = []
+    with pytest.raises(ConnectionResetError, match="the service has ended"):
+        heard.extend(run.records())
+    assert [type(record) for record in heard] == [Reply, Reply]
+    assert (run.tally.transmitted, run.tally.received) == (2, 2)
+
+
 def test_a_probe_that_is_too_long_tells_the_mtu(sock: FakeSocket) -> None:
     sock.refuse(errno.EMSGSIZE)
     sock.refused_too_long(1400)

@@ -6,9 +6,9 @@ The settings of `pingsock.sockets.first_settings` are for our own code; a progra
 from __future__ import annotations
 
 import socket
-from errno import EACCES
+from errno import EACCES, ETIMEDOUT
 
-from pingsock.service.client import borrow_kernel_socket, connect_service
+from pingsock.service.client import borrow_kernel_socket, connect_service, standing_refusal
 from pingsock.sockets.errors import NoPingSocket
 from pingsock.wire.linux import AF_INET, AF_INET6, IPPROTO_ICMP, IPPROTO_ICMPV6, SOCK_DGRAM
 
@@ -71,6 +71,10 @@ class Sources:
         """
         refusals: list[tuple[str, OSError]] = []
         for way in self._ways:
+            repeated = standing_refusal(way, refusals)
+            if repeated is not None and repeated.errno == ETIMEDOUT:
+                refusals.append((way, repeated))
+                continue
             try:
                 return way, WAYS[way](family, self._path)
             except OSError as error:
