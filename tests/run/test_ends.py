@@ -7,6 +7,7 @@ import pty
 import re
 import shutil
 import signal
+import struct
 import subprocess
 
 import pytest
@@ -15,6 +16,8 @@ from cli.ping_network import AS_USER, Result, result_of, wait_for_line
 from run.programs import CLOSED, WAYS, RunNetwork
 
 FIRST_REPLY = b"64 bytes"
+OF_NET_RAW = struct.pack("=5I", 0x02000001, 1 << 13, 0, 0, 0)
+"""struct vfs_cap_data of linux/capability.h: CAP_NET_RAW permitted and effective."""
 
 
 def ping(network: RunNetwork, *arguments: str) -> list[str]:
@@ -43,6 +46,21 @@ def test_a_program_that_is_none(network: RunNetwork) -> None:
     words = network.pingsock("run", "-S", network.socket_path("served"), "/etc/passwd")
 
     assert result_of(network.start(words)) == Result("", "pingsock run: /etc/passwd: Permission denied\n", 126)
+
+
+def test_a_program_that_the_kernel_refuses(network: RunNetwork, tmp_path_factory: pytest.TempPathFactory) -> None:
+    network.set_range(CLOSED)
+    locked = tmp_path_factory.mktemp("locked")
+    program = network.programs / "capable"
+    shutil.copy("/bin/true", program)
+    os.setxattr(program, "security.capability", OF_NET_RAW)
+    ours = [*network.pingsock("run", "-S", network.socket_path("served")), "capable"]
+    path = [*AS_USER, "/usr/bin/env", f"PATH={locked}:{network.programs}"]
+
+    assert result_of(network.start([*path, "/usr/bin/env", "capable"])).status == 126
+    assert result_of(network.start([*path, *ours])) == Result(
+        "", "pingsock run: capable: Operation not permitted\n", 126
+    )
 
 
 def test_no_way_to_a_ping_socket(network: RunNetwork) -> None:

@@ -8,6 +8,7 @@ may have ping sockets, and return what the program itself returned.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import resource
 import signal
@@ -18,6 +19,7 @@ from functools import partial
 
 from pingsock.run import seccomp
 from pingsock.run.filter import filter_program
+from pingsock.run.libc import call
 from pingsock.run.signals import SignalQueue
 from pingsock.run.supervisor import Supervisor
 from pingsock.run.watchdog import Watchdog, allow_most_descriptors
@@ -143,10 +145,17 @@ def _execute(words: list[str], warn: Callable[[str], None]) -> int:
     for number in IGNORED_BY_PYTHON:
         signal.signal(number, signal.SIG_DFL)
     try:
-        os.execvp(words[0], words)
+        # Not os.execvp(): it looks on where the kernel has refused a program for good, and tells of another failure.
+        call("execvp", os.fsencode(words[0]), _c_strings(words))
     except OSError as error:
-        warn(f"{words[0]}: {error.strerror}")
-        return NOT_FOUND if error.errno == ENOENT else NOT_EXECUTABLE
+        warn(f"{words[0]}: {os.strerror(error.errno or ENOENT)}")
+        if error.errno == ENOENT:
+            return NOT_FOUND
+    return NOT_EXECUTABLE
+
+
+def _c_strings(words: list[str]) -> ctypes.Array[ctypes.c_char_p]:
+    return (ctypes.c_char_p * (len(words) + 1))(*[os.fsencode(word) for word in words], None)
 
 
 def _become(words: list[str], warn: Callable[[str], None]) -> NoReturn:
