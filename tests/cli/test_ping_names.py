@@ -72,8 +72,8 @@ def test_all_links_the_program_knows_are_tried() -> None:
     assert {name for name, command in LINKS.items() if command == "ping"} == set(NAMES)
 
 
-def test_installing_makes_the_command_pingsock_and_no_other() -> None:
+def test_installing_makes_our_commands_and_no_ping() -> None:
     project, wheel = WHEEL["project"], WHEEL["tool"]["hatch"]["build"]["targets"]["wheel"]
 
-    assert set(wheel["shared-scripts"].values()) == {"pingsock"}
+    assert set(wheel["shared-scripts"].values()) == {"pingsock", "pingsockd"}
     assert not {"scripts", "gui-scripts", "entry-points"} & project.keys()
