@@ -349,11 +349,11 @@ static void signals(void)
 }
 
 /* Signals all the time: nothing may get lost, nothing may be sent twice. */
-static void storm(void)
+static void storm_of(int flags)
 {
     int fd = open4(0), sent = 0, received = 0, twice = 0, retried = 0;
     unsigned char seen[256] = {0};
-    struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
+    struct sigaction action = {.sa_handler = on_alarm, .sa_flags = flags};
     struct itimerval often = {{0, 700}, {0, 700}}, never = {{0, 0}, {0, 0}};
     sigaction(SIGALRM, &action, NULL);
     setitimer(ITIMER_REAL, &often, NULL);
@@ -362,7 +362,10 @@ static void storm(void)
             retried++;
         sent++;
         unsigned char data[100];
-        if (recv(fd, data, sizeof data, 0) == 64) {
+        long got;
+        while ((got = recv(fd, data, sizeof data, 0)) < 0 && errno == EINTR)
+            retried++;
+        if (got == 64) {
             received++;
             twice += seen[data[7]]++;
         }
@@ -370,6 +373,16 @@ static void storm(void)
     setitimer(ITIMER_REAL, &never, NULL);
     printf("  sent %d received %d twice %d left %ld\n", sent, received, twice, recv(fd, seen, 1, MSG_DONTWAIT));
     close(fd);
+}
+
+static void storm(void)
+{
+    storm_of(SA_RESTART);
+}
+
+static void squalls(void)
+{
+    storm_of(0);
 }
 
 static sigjmp_buf before;
@@ -851,7 +864,7 @@ static const struct {
     const char *name;
     void (*function)(void);
 } CASES[] = {CASE(creation),  CASE(names),    CASE(messages),    CASE(control_of_sends), CASE(errors),
-             CASE(readiness), CASE(nonblocking), CASE(timeouts), CASE(signals),          CASE(storm),
+             CASE(readiness), CASE(nonblocking), CASE(timeouts), CASE(signals),          CASE(storm),      CASE(squalls),
              CASE(threads),   CASE(duplicates),  CASE(batches),  CASE(ends),             CASE(vectors),
              CASE(requests),  CASE(bad_memory),  CASE(filters),  CASE(asynchronous),     CASE(other_files),
              CASE(many),      CASE(version6),     CASE(abandoned),   CASE(crowd),            CASE(jumps),

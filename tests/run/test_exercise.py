@@ -20,6 +20,7 @@ CASES = [
     "given_up",
     "stacks",
     "storm",
+    "squalls",
     "threads",
     "crowd",
     "processes",
@@ -43,6 +44,7 @@ UNFIT = {
     ("borrowed", "creation"),
     # They have signals enough; and an answer that meets two cannot be told from one that was heard.
     ("thrown away", "storm"),
+    ("thrown away", "squalls"),
     ("thrown away", "crowd"),
 }
 PAIRS = [(way, case) for way in WAYS for case in CASES if (way, case) not in UNFIT]

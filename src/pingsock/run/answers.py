@@ -13,8 +13,8 @@ Some facts about answers that meet a signal
 What this means here
 --------------------
 
-If the answer to a call is followed by the same call of the same thread, and the stack shows that this one was started
-again, then the answer was thrown away. Not if a notification is missing: that one may have been started again.
+If the answer to a call is followed by the same call of the same thread, and the stack shows that a signal interrupted
+this call before, then the answer was thrown away. Not if a notification is missing: it may have been that one.
 
 A call that a signal ended for good, as with siglongjmp(3), leaves behind what looks like a restart to come. So after
 each interruption the stack is looked at once for each call, when it is first made; what is found then counts for

@@ -252,7 +252,7 @@ class Supervisor:
 
     def _answer(self, notification: Notification, result: int, errno: int) -> bool:
         is_accepted = self._listener.answer(notification, result, errno)
-        if not is_accepted:
+        if not is_accepted or errno == EINTR:
             self._answers.note_interruption(notification.thread)
         return is_accepted
 
