@@ -17,7 +17,7 @@ from pingsock.compat import icmplib as ours
 theirs = pytest.importorskip("icmplib", reason="needs icmplib, to compare with it")
 
 BOTH = [theirs, ours]
-QUICK = {"count": 2, "interval": 0.02, "timeout": 0.2, "privileged": False}
+QUICK = {"count": 2, "interval": 0.02, "timeout": 2, "privileged": False}
 PUBLIC = sorted(name for name in vars(theirs) if not name.startswith("_") and not inspect.ismodule(vars(theirs)[name]))
 CLASSES = [name for name in PUBLIC if inspect.isclass(getattr(theirs, name))]
 FUNCTIONS = [name for name in PUBLIC if inspect.isfunction(getattr(theirs, name))]
