@@ -77,15 +77,16 @@ def _act(options: argparse.Namespace, output: Output) -> int:
 def _serve(options: argparse.Namespace, output: Output) -> int:
     from pingsock.service.audit import standard_error
     from pingsock.service.configuration import BadConfiguration
-    from pingsock.service.daemon import CannotStart, run, told
+    from pingsock.service.daemon import CannotStart, run
     from pingsock.service.sandbox import NoSandbox
+    from pingsock.stack.failure import in_words
 
     try:
         run(_settings(options), standard_error())
     except BadConfiguration as error:
         raise Refused(str(error), BAD_COMMAND_LINE) from error
     except (CannotStart, NoSandbox, OSError) as error:
-        output.warn(told(error))
+        output.warn(in_words(error))
         return FAILED
     return 0
 
@@ -124,7 +125,7 @@ def _identity(options: argparse.Namespace) -> Identity | None:
 
 def _check(options: argparse.Namespace, output: Output) -> int:
     from pingsock.service.configuration import BadConfiguration, load_configuration
-    from pingsock.service.daemon import told
+    from pingsock.stack.failure import in_words
 
     path = _configuration_path(options)
     if not path:
@@ -132,7 +133,7 @@ def _check(options: argparse.Namespace, output: Output) -> int:
     try:
         load_configuration(path)
     except (BadConfiguration, OSError) as error:
-        raise Refused(told(error), BAD_COMMAND_LINE) from error
+        raise Refused(in_words(error), BAD_COMMAND_LINE) from error
     output.write(f"{path} is in order\n")
     return 0
 

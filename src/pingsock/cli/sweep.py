@@ -16,6 +16,7 @@ from pingsock.cli.sweep_options import BAD_COMMAND_LINE, read_options, usage
 from pingsock.cli.sweep_resume import SYSTEM_CALL_FAILED, State, check_same, read_state
 from pingsock.cli.sweep_session import Command, Session
 from pingsock.sockets.errors import InvalidArgument, NoPingSocket, PingsockError
+from pingsock.stack.failure import in_words
 from pingsock.tools.arguments import check_probes
 from pingsock.tools.sweep import sweep_plan
 from pingsock.tools.target_order import SEEDS
@@ -46,11 +47,8 @@ def main(arguments: list[str], _called: str = "sweep") -> int:
     except NoPingSocket as refused:
         output.warn(_no_socket(refused))
         status = SYSTEM_CALL_FAILED
-    except PingsockError as error:
-        output.warn(str(error))
-        status = SYSTEM_CALL_FAILED
-    except OSError as error:
-        output.warn(_in_words(error))
+    except (PingsockError, OSError) as error:
+        output.warn(in_words(error))
         status = SYSTEM_CALL_FAILED
     failed_to_write = output.failure is not None and not output.unread
     closed = output.close(status)
@@ -61,11 +59,6 @@ def _no_socket(refused: NoPingSocket) -> str:
     from pingsock.sockets.diagnosis import diagnose_refusals
 
     return f"{refused}\n{diagnose_refusals(int(AF_INET), refused.refusals).short()}"
-
-
-def _in_words(error: OSError) -> str:
-    said = error.strerror or str(error)
-    return f"{error.filename}: {said}" if error.filename else said
 
 
 def _run(arguments: list[str], output: Output) -> int:

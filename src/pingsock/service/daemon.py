@@ -23,6 +23,7 @@ from pingsock.service.listening import Manager, activated_listener, listen_at
 from pingsock.service.privileges import Identity, give_up
 from pingsock.service.rights import let_alarms_hurry
 from pingsock.service.server import Server
+from pingsock.stack.failure import in_words
 from pingsock.stack.stack import PROTOCOLS
 from pingsock.wire.value import Value
 
@@ -119,16 +120,9 @@ def _obey(signals: bytes, server: Server, settings: Settings, write_line: Callab
         try:
             server.reload(_load(settings))
         except (OSError, BadConfiguration) as error:
-            write_line(f"goes on with its old configuration: {told(error)}")
+            write_line(f"goes on with its old configuration: {in_words(error)}")
         else:
             write_line("has read its configuration again")
-
-
-def told(error: Exception) -> str:
-    """What went wrong, in a line: of an OSError the file, if it is about one, and the kernel's words."""
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return str(error)
 
 
 def _load(settings: Settings) -> Configuration:
