@@ -26,7 +26,7 @@ import pytest
 from bed.refusals import REJECTIONS
 from cli.ping_network import ENVIRONMENT, SYSTEM_PYTHON, PingNetwork, Result, ping_network, result_of, run_ip
 
-FAST = ["--timeout", "0.3", "-r", "0"]
+FAST = ["--timeout", "1", "-r", "0"]
 SLOW = ["--rate", "200", "--timeout", "0.3"]
 
 

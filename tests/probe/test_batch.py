@@ -206,7 +206,7 @@ def test_replies_in_any_order_are_those_of_their_targets() -> None:
     delayed = range(4, 250, 8)
     with far_hosts("10.9.0.0/16") as (network, _):
         for last in delayed:
-            network.node("far").rule({"do": "delay", "seconds": 0.03}, destination=f"10.9.1.{last}/31")
+            network.node("far").rule({"do": "delay", "seconds": 0.3}, destination=f"10.9.1.{last}/31")
         first = int.from_bytes(bytes((10, 9, 1, 0)), "big")
         told = list(BatchRun(ipv4_blocks(first, 250), QUICK.replace(timeout_ns=2_000 * MILLISECOND)))
     replies = [record for what in told if isinstance(what, Replies) for record in what if isinstance(record, Reply)]
@@ -214,7 +214,8 @@ def test_replies_in_any_order_are_those_of_their_targets() -> None:
     assert {reply.target.host for reply in replies} == {f"10.9.1.{last}" for last in range(250)}
     assert all(reply.source == reply.target.address and checksum_holds(reply.message) for reply in replies)
     late = [reply for reply in replies if int(reply.target.host.split(".")[3]) & ~1 in delayed]
-    assert all(reply.round_trip_ns >= 29 * MILLISECOND for reply in late)
+    # Times of sending are interpolated: they may be wrong by as long as a busy machine interrupts one system call.
+    assert all(reply.round_trip_ns >= 200 * MILLISECOND for reply in late)
     assert len(late) == 2 * len(delayed)
 
 
